@@ -1,0 +1,11 @@
+"""The protocol of gradient transformations, pytree arithmetic, and the kit to write and check an optimizer."""
+
+from optax.core import tree as tree
+from optax.core._apply import *
+from optax.core._chain import *
+from optax.core._checks import *
+from optax.core._leaves import *
+from optax.core._numerics import *
+from optax.core._stateless import *
+from optax.core._types import *
+from optax.core._version import __version__ as __version__

@@ -1,0 +1,79 @@
+"""Walking several trees side by side, with one good message when they do not match."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import keystr, tree_flatten_with_path
+
+from optax.core._numerics import is_float0
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def map_aligned(
+    rule: Callable[..., Any],
+    names: Sequence[str],
+    *trees: Any,
+    broadcast_scalars: bool = False,
+) -> Any:
+    """Map `rule` over the leaves of trees of one structure.
+
+    Args:
+      rule: takes one leaf of each tree. A leaf may be None in the first tree, or in all, and the rule must cope.
+      names: what the trees are called in messages, first tree first.
+      *trees: trees of the structure of the first; None counts as a leaf.
+      broadcast_scalars: whether a leaf of shape () matches any other.
+
+    Returns:
+      The tree of results, with the structure of the first tree.
+
+    Raises:
+      ValueError: the structures differ, or the shapes of two leaves; names the trees, the path and both sides.
+    """
+    leaves, treedef = jax.tree.flatten(trees[0], is_leaf=_is_none)
+    columns = [leaves]
+    for name, tree in zip(names[1:], trees[1:], strict=True):
+        others, other_treedef = jax.tree.flatten(tree, is_leaf=_is_none)
+        if other_treedef != treedef:
+            raise _structure_error(names[0], trees[0], name, tree)
+        for i, (leaf, other) in enumerate(zip(leaves, others, strict=True)):
+            if leaf is None or other is None or is_float0(leaf) or is_float0(other):
+                continue
+            a, b = _shape(leaf), _shape(other)
+            if a != b and not (broadcast_scalars and () in (a, b)):
+                raise ValueError(f"{names[0]} and {name} differ in shape{_at(trees[0], i)}: {a} and {b}")
+        columns.append(others)
+    results = []
+    for i, row in enumerate(zip(*columns, strict=True)):
+        try:
+            results.append(rule(*row))
+        except Exception as error:
+            error.add_note(f"at the leaf{_at(trees[0], i)} of {names[0]}")
+            raise
+    return treedef.unflatten(results)
+
+
+def _at(tree: Any, i: int) -> str:
+    path = keystr(tree_flatten_with_path(tree, is_leaf=_is_none)[0][i][0])
+    return f" at {path}" if path else ""
+
+
+def _structure_error(name: str, tree: Any, other_name: str, other: Any) -> ValueError:
+    paths, other_paths = (
+        [keystr(path) for path, _ in tree_flatten_with_path(t, is_leaf=_is_none)[0]] for t in (tree, other)
+    )
+    head = f"{name} and {other_name} differ in tree structure: "
+    for have, lack, found in ((name, other_name, set(paths) - set(other_paths)), (other_name, name, set(other_paths) - set(paths))):
+        if found:
+            first = min(found, key=(paths + other_paths).index)
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            return ValueError(f"{head}{have} has a leaf at {first or 'the root'}{more} where {lack} has none")
+    return ValueError(f"{head}{jax.tree.structure(tree)} and {jax.tree.structure(other)}")

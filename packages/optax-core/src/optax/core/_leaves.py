@@ -1,0 +1,274 @@
+"""The authoring vocabulary: write a rule for one array, in the paper's letters, and lift it over the tree.
+
+    def update(updates, state, params=None):
+        t = safe_increment(state.count)
+        def rule(g, m):
+            m = moving_average(g, m, b1)
+            return jnp.sign(m), m
+        updates, mu = over_leaves(rule, updates, state.mu)
+        return updates, MyState(t, mu)
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax.core import _numerics as numerics
+from optax.core._align import map_aligned
+from optax.core._types import (
+    NO_PARAMS_MSG,
+    GradientTransformation,
+    Numeric,
+    OptState,
+    Params,
+    PyTree,
+    ScalarOrSchedule,
+    Updates,
+    init_empty_state,
+)
+
+__all__ = [
+    "debias",
+    "leafwise",
+    "moving_average",
+    "new_slot",
+    "over_leaves",
+    "ratio",
+    "require_params",
+    "scaled",
+    "scheduled",
+    "slot_dtype",
+    "total_weight",
+]
+
+scaled = numerics.scaled
+
+
+def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, reads: tuple[PyTree, ...] = ()) -> Any:
+    """Apply a rule for one array to every leaf of the updates and of the state slots beside them.
+
+    Each leaf reaches the rule in float32 or wider (complex stays complex, a real slot real); each result goes back to
+    the dtype of what it replaces. So a state slot keeps its dtype for ever, updates keep that of the gradients, and
+    the arithmetic between is never done in 16 bits. This is the one place where slots are read and written, and the
+    one that knows of leaves that are None and of integer leaves (whose gradient is of dtype float0): they pass
+    untouched, with their slots.
+
+    Args:
+      rule: `rule(g, *slots, *reads)` for one leaf; returns the update and the new value of each slot, or just the
+        update where there are no slots. Shapes must not change.
+      updates: tree of arrays.
+      *slots: state trees with the structure and the shapes of `updates`.
+      reads: further such trees that the rule reads only (the parameters, say).
+
+    Returns:
+      The tree of updates if there are no slots, else a tuple of that and one new tree a slot. An integer update
+      comes out as float32.
+
+    Raises:
+      ValueError: structures or shapes differ; the message names the trees, the path and both sides.
+    """
+    names = ["updates", *(f"state slot {i}" for i in range(1, len(slots) + 1)), *_read_names(reads)]
+    width = 1 + len(slots)
+
+    def on_leaf(g: Any, *rest: Any) -> Any:
+        if g is None or numerics.is_float0(g):
+            return _Row((g, *rest[: width - 1]))
+        if missing := [name for name, x in zip(names[1:], rest, strict=True) if x is None]:
+            raise ValueError(f"updates has an array where {missing[0]} has None")
+        return _Row(_apply(rule, width, jnp.asarray(g), *map(jnp.asarray, rest)))
+
+    rows = map_aligned(on_leaf, names, updates, *slots, *reads)
+    columns = tuple(jax.tree.map(lambda row, i=i: row[i], rows, is_leaf=_is_row) for i in range(width))
+    return columns if slots else columns[0]
+
+
+class _Row(tuple[Any, ...]):
+    """The results for one leaf; a type of its own, so that no tuple of the user's is taken for it."""
+
+
+def _is_row(x: Any) -> bool:
+    return isinstance(x, _Row)
+
+
+def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
+    return ["params"] if len(reads) == 1 else [f"tree {i} to read" for i in range(1, len(reads) + 1)]
+
+
+def _apply(rule: Callable[..., Any], width: int, *old: jax.Array) -> tuple[jax.Array, ...]:
+    precision = numerics.wide(*(x.dtype for x in old))
+    inputs = [x.astype(numerics.at_precision(x.dtype, precision)) for x in old]
+    # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: the
+    # results are cast back below.
+    with jax.numpy_dtype_promotion("standard"):
+        result = rule(*inputs)
+    results = result if width > 1 else (result,)
+    if len(results) != width:
+        raise ValueError(f"the rule returned {len(results)} arrays, expected {width}: the update and one for each slot")
+    return tuple(_written(x, before) for x, before in zip(results, old, strict=False))
+
+
+def _written(x: jax.Array, before: jax.Array) -> jax.Array:
+    """`x` as it is stored in the place of `before`."""
+    dtype = before.dtype if numerics.is_inexact(before.dtype) else numerics.wide()
+    if jnp.shape(x) != before.shape:
+        raise ValueError(f"the rule turned an array of shape {before.shape} into one of shape {jnp.shape(x)}")
+    if jnp.iscomplexobj(x) and not numerics.is_complex(dtype):
+        raise TypeError(f"the rule returned a complex array for one of dtype {before.dtype}")
+    return jnp.asarray(x, dtype)
+
+
+def leafwise(rule: Callable[[jax.Array], jax.Array]) -> GradientTransformation:
+    """A transformation without memory, from its rule for one array.
+
+    Args:
+      rule: takes a gradient in float32 or wider and returns an array of the same shape.
+
+    Returns:
+      A transformation whose state is `EmptyState()`.
+    """
+
+    def update(updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]:
+        del params
+        return over_leaves(rule, updates), state
+
+    return GradientTransformation(init_empty_state, update)
+
+
+def slot_dtype(dtype: Any, decay: Any = None) -> np.dtype[Any]:
+    """The dtype in which a state slot can do its own arithmetic.
+
+    Args:
+      dtype: dtype of the parameter.
+      decay: the decay of the average that the slot holds, in [0, 1); None for a running sum, a distance, or anything
+        else that grows without forgetting. A traced array or a schedule counts as a decay that may come close to 1.
+
+    Returns:
+      `dtype` if it is an integer one, or if `1 - decay` is at least twice its machine epsilon (a change that small
+      would otherwise be rounded away and the average would stall); else float32, complex64 for a complex `dtype`.
+    """
+    dtype = np.dtype(dtype)
+    if not numerics.is_inexact(dtype):
+        return dtype
+    try:
+        change = 0.0 if decay is None else 1.0 - float(decay)
+    except (TypeError, jax.errors.ConcretizationTypeError):
+        change = 0.0
+    if change >= 2 * float(jnp.finfo(dtype).eps):
+        return dtype
+    return numerics.at_precision(dtype, numerics.wide(dtype))
+
+
+def new_slot(params: Params, *, decay: Any = None, dtype: Any = None, real: bool = False) -> PyTree:
+    """A state slot for every parameter, filled with zeros.
+
+    Args:
+      params: tree of arrays, `ShapeDtypeStruct`s or Python numbers.
+      decay: see `slot_dtype`.
+      dtype: the slot's dtype, in place of the one that `slot_dtype` gives; complex parameters get its complex
+        counterpart.
+      real: whether the slot of a complex parameter is real (a second moment).
+
+    Returns:
+      A tree of strongly typed zeros with the shapes and, where it is known, the sharding of the parameters.
+    """
+
+    def zeros(p: Any) -> jax.Array:
+        wanted = slot_dtype(numerics.dtype_of(p), decay) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
+        if real and numerics.is_complex(wanted):
+            wanted = numerics.wide(wanted)
+        elif not real and numerics.is_complex(numerics.dtype_of(p)):
+            wanted = numerics.at_precision(numerics.dtype_of(p), numerics.wide(wanted))
+        return jnp.zeros_like(p, dtype=wanted)
+
+    return jax.tree.map(zeros, params)
+
+
+def moving_average(x: jax.Array, average: jax.Array, decay: Any) -> jax.Array:
+    """decay * average + (1 - decay) * x.
+
+    Args:
+      x: the newest term.
+      average: the average so far, of the shape and dtype of `x`.
+      decay: scalar in [0, 1).
+
+    Returns:
+      The new average.
+    """
+    return scaled(average, decay) + scaled(x, 1 - decay)
+
+
+def total_weight(decay: Any, count: jax.Array) -> jax.Array:
+    """1 - decay**count: what the weights of the first `count` terms of a moving average add up to.
+
+    Args:
+      decay: scalar in [0, 1).
+      count: integer scalar, the number of terms.
+
+    Returns:
+      A scalar of the default floating dtype; accurate where `decay` is a Python number close to 1, since nothing is
+      then subtracted from 1.
+    """
+    t = count.astype(float)
+    if isinstance(decay, (int, float)) and 0 < decay < 1:
+        return -jnp.expm1(t * math.log(decay))
+    return 1 - jnp.asarray(decay, t.dtype) ** t
+
+
+def debias(average: jax.Array, weight: Any) -> jax.Array:
+    """average / weight: the mean that a moving average started from zero estimates.
+
+    Args:
+      average: a moving average.
+      weight: scalar, `total_weight(decay, count)`.
+
+    Returns:
+      An array of the shape and dtype of `average`.
+    """
+    return average / jnp.asarray(weight, average.dtype)
+
+
+def ratio(x: jax.Array, d: jax.Array) -> jax.Array:
+    """x / d for a real d.
+
+    Args:
+      x: array, real or complex.
+      d: real array of the shape of `x`, at the same precision.
+
+    Returns:
+      An array of the shape and dtype of `x`; a complex `x` is divided part by part.
+    """
+    return jax.lax.complex(x.real / d, x.imag / d) if numerics.is_complex(x.dtype) else x / d
+
+
+def scheduled(value: ScalarOrSchedule, count: Any) -> Numeric:
+    """`value`, or `value(count)` if it is a schedule.
+
+    Args:
+      value: a scalar, or a function of the step count.
+      count: the number of steps taken so far.
+
+    Returns:
+      The scalar to use at this step.
+    """
+    return value(count) if callable(value) else value
+
+
+def require_params(params: Params | None) -> Params:
+    """Say clearly that a transformation cannot work without the parameters.
+
+    Args:
+      params: what `update` was given.
+
+    Returns:
+      `params`.
+
+    Raises:
+      ValueError: `params` is None.
+    """
+    if params is None:
+        raise ValueError(NO_PARAMS_MSG)
+    return params

@@ -1,0 +1,214 @@
+"""Scalars and dtypes: counters that saturate, norms that can be differentiated, the precision to compute in."""
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = [
+    "abs_sq",
+    "safe_increment",
+    "safe_int32_increment",
+    "safe_norm",
+    "safe_root_mean_squares",
+    "scale_gradient",
+]
+
+T = TypeVar("T")
+
+
+def as_array(x: Any) -> jax.Array:
+    """`x` as a JAX array of a strong type; `jnp.asarray` leaves a Python number weakly typed."""
+    x = jnp.asarray(x)
+    return jnp.asarray(x, x.dtype) if x.weak_type else x
+
+
+def dtype_of(x: Any) -> np.dtype[Any]:
+    """The dtype of an array, a `ShapeDtypeStruct` or a Python number."""
+    return np.dtype(x.dtype) if hasattr(x, "dtype") and isinstance(x.dtype, np.dtype) else jnp.asarray(x).dtype
+
+
+def is_float0(x: Any) -> bool:
+    """Whether `x` is the gradient of something that has none (an integer leaf, under `allow_int`)."""
+    return getattr(x, "dtype", None) == jax.dtypes.float0
+
+
+def is_inexact(dtype: Any) -> bool:
+    """Whether `dtype` is floating or complex."""
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+def is_complex(dtype: Any) -> bool:
+    """Whether `dtype` is complex."""
+    return bool(jnp.issubdtype(dtype, jnp.complexfloating))
+
+
+def promoted(*dtypes: Any) -> np.dtype[Any]:
+    """The common dtype by JAX's standard rules, whichever rules the user has switched on."""
+    with jax.numpy_dtype_promotion("standard"):
+        return np.dtype(jnp.result_type(*dtypes))
+
+
+def wide(*dtypes: Any) -> np.dtype[Any]:
+    """The real dtype to compute in: float64 if any of `dtypes` has that precision, else float32."""
+    double = any(d in (np.dtype("float64"), np.dtype("complex128")) for d in map(np.dtype, dtypes))
+    return np.dtype("float64" if double else "float32")
+
+
+def at_precision(dtype: Any, precision: np.dtype[Any]) -> np.dtype[Any]:
+    """`precision`, or its complex counterpart if `dtype` is complex."""
+    return np.result_type(precision, np.complex64) if is_complex(dtype) else precision
+
+
+def widen(x: Any) -> jax.Array:
+    """`x` in float32, or float64 if it is that already; complex stays complex."""
+    x = jnp.asarray(x)
+    return x.astype(at_precision(x.dtype, wide(x.dtype)))
+
+
+def abs_sq(x: Any) -> jax.Array:
+    """|x|^2, element by element.
+
+    Args:
+      x: array of any shape, real or complex.
+
+    Returns:
+      A real array of the shape of `x`; for a complex `x` without the imaginary zeros that `x * conj(x)` would carry.
+    """
+    x = as_array(x)
+    return x.real * x.real + x.imag * x.imag if is_complex(x.dtype) else x * x
+
+
+def sqrt_or_zero(x: jax.Array) -> jax.Array:
+    """sqrt(x) for x >= 0, with derivative 0 at 0, where a norm has 0 as a subgradient."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), x)
+
+
+def safe_increment(count: Any) -> jax.Array:
+    """`count + 1`, staying at the largest number of its dtype once it is there.
+
+    Args:
+      count: scalar or array, integer or floating.
+
+    Returns:
+      An array of the shape and dtype of `count`.
+
+    Raises:
+      TypeError: `count` is neither integer nor floating.
+    """
+    count = as_array(count)
+    if jnp.issubdtype(count.dtype, jnp.integer):
+        largest = jnp.iinfo(count.dtype).max
+    elif jnp.issubdtype(count.dtype, jnp.floating):
+        largest = jnp.finfo(count.dtype).max
+    else:
+        raise TypeError(f"count must be integer or floating, not {count.dtype}")
+    limit, one = jnp.asarray(largest, count.dtype), jnp.asarray(1, count.dtype)
+    return jnp.where(count < limit, count + one, limit)
+
+
+def safe_int32_increment(count: Any) -> jax.Array:
+    """`safe_increment` under its older name.
+
+    Args:
+      count: int32 scalar or array.
+
+    Returns:
+      `count + 1`, at most 2**31 - 1.
+    """
+    return safe_increment(count)
+
+
+def safe_norm(
+    x: Any,
+    min_norm: Any,
+    ord: int | float | str | None = None,
+    axis: None | tuple[int, ...] | int = None,
+    keepdims: bool = False,
+) -> jax.Array:
+    """max(norm(x), min_norm), with gradient zero wherever the norm is at most `min_norm`.
+
+    Args:
+      x: array, real or complex; taken to float32 first if it is narrower.
+      min_norm: scalar; the smallest value returned.
+      ord: the norm's order, as in `jax.numpy.linalg.norm`.
+      axis: the axis or axes that the norm is taken over; None for all.
+      keepdims: whether those axes stay, with length one.
+
+    Returns:
+      The norms, float32 (float64 for an `x` of that precision), with `axis` reduced.
+    """
+    x = widen(x)
+    norm = jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=True)
+    floor = jnp.asarray(min_norm, norm.dtype)
+    small = norm <= floor
+    # The gradient must not pass through norm(0), whose derivative is NaN: `where` alone would multiply it by zero.
+    kept = jnp.linalg.norm(jnp.where(small, jnp.ones_like(x), x), ord=ord, axis=axis, keepdims=True)
+    result = jnp.where(small, floor, kept)
+    if keepdims:
+        return result
+    return jnp.squeeze(result, axis=tuple(range(x.ndim)) if axis is None else axis)
+
+
+def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
+    """max(sqrt(mean(|x|^2)), min_rms), with gradient zero wherever the mean is too small to count.
+
+    Args:
+      x: array of any shape, real or complex; taken to float32 first if it is narrower.
+      min_rms: scalar; the smallest value returned.
+
+    Returns:
+      A scalar, float32 (float64 for an `x` of that precision); `min_rms` for an empty `x`.
+    """
+    x = widen(x)
+    mean = jnp.sum(abs_sq(x)) / max(x.size, 1)
+    rms = sqrt_or_zero(mean)
+    floor = jnp.asarray(min_rms, rms.dtype)
+    return jnp.where(rms <= floor, floor, rms)
+
+
+@jax.custom_jvp
+def _scale_gradient(x: jax.Array, scale: Any) -> jax.Array:
+    return x
+
+
+@_scale_gradient.defjvp
+def _scale_gradient_jvp(primals: tuple[jax.Array, Any], tangents: tuple[jax.Array, Any]) -> tuple[jax.Array, jax.Array]:
+    (x, scale), (dx, _) = primals, tangents
+    return _scale_gradient(x, scale), scaled(dx, scale)
+
+
+def scale_gradient(inputs: T, scale: Any) -> T:
+    """The identity, through which gradients come back multiplied by `scale`.
+
+    Args:
+      inputs: a tree of arrays.
+      scale: scalar; 0 stops the gradient, -1 reverses it.
+
+    Returns:
+      `inputs`.
+    """
+    scaled_identity: T = jax.tree.map(lambda x: _scale_gradient(as_array(x), scale), inputs)
+    return scaled_identity
+
+
+def scaled(x: jax.Array, s: Any) -> jax.Array:
+    """s * x in the dtype of `x`.
+
+    Args:
+      x: floating or complex array.
+      s: real scalar of any kind and dtype (Python's, NumPy's, JAX's), or an array of the shape of `x`.
+
+    Returns:
+      An array of the shape and dtype of `x`: a float32 scalar does not widen a bfloat16 array, nor the reverse.
+
+    Raises:
+      ValueError: `s` has a shape, and not that of `x`.
+    """
+    if jnp.shape(s) not in ((), x.shape):
+        raise ValueError(f"a factor of shape {jnp.shape(s)} would broadcast against an array of shape {x.shape}")
+    return x * jnp.asarray(s, x.real.dtype if is_complex(x.dtype) else x.dtype)
+
+

@@ -1,0 +1,212 @@
+"""The protocol: a gradient transformation is two pure functions, `init` and `update`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import jax
+import numpy as np
+
+from optax.core._recipe import P, Recipe, recorded
+
+__all__ = [
+    "Array",
+    "ArrayTree",
+    "EmptyState",
+    "GradientTransformation",
+    "GradientTransformationExtraArgs",
+    "MaskOrFn",
+    "MaskedNode",
+    "NO_PARAMS_MSG",
+    "Numeric",
+    "OptState",
+    "Params",
+    "PyTree",
+    "ScalarOrSchedule",
+    "Schedule",
+    "StatefulSchedule",
+    "TransformInitFn",
+    "TransformUpdateExtraArgsFn",
+    "TransformUpdateFn",
+    "Updates",
+    "init_empty_state",
+    "transformation",
+    "with_extra_args_support",
+]
+
+Array: TypeAlias = jax.Array | np.ndarray | np.bool_ | np.number[Any]
+Numeric: TypeAlias = Array | float | int
+
+# Any registered pytree is accepted where these stand, a user's own dataclass too, and no annotation can say that:
+# the alias names the role, `Any` is the honest type.
+PyTree: TypeAlias = Any
+ArrayTree: TypeAlias = Any
+Params: TypeAlias = Any
+Updates: TypeAlias = Any
+OptState: TypeAlias = Any
+
+Schedule: TypeAlias = Callable[[Any], Any]
+"""`schedule(count)`: the value of a hyperparameter after `count` steps (a scalar, Python's or JAX's)."""
+
+ScalarOrSchedule: TypeAlias = float | Array | Schedule
+
+MaskOrFn: TypeAlias = PyTree | Callable[[Params], PyTree] | None
+"""A tree of booleans (or a prefix of one), or a function that makes it from the parameters."""
+
+NO_PARAMS_MSG = (
+    "this transformation reads the parameters: call update(updates, state, params) with them, not update(updates, state)"
+)
+
+
+class StatefulSchedule(Protocol):
+    """A schedule whose value depends on more than the step count (a metric, say)."""
+
+    def init(self) -> Any:
+        """Return the schedule's initial state."""
+        ...
+
+    def update(self, state: Any, **extra_args: Any) -> Any:
+        """Return the next state."""
+        ...
+
+    def __call__(self, state: Any, **extra_args: Any) -> Numeric:
+        """Return the value in `state`."""
+        ...
+
+
+class TransformInitFn(Protocol):
+    """`init(params)` returns the initial state of a transformation for these parameters."""
+
+    def __call__(self, params: Params) -> OptState: ...
+
+
+class TransformUpdateFn(Protocol):
+    """`update(updates, state, params)` returns the transformed updates and the next state."""
+
+    def __call__(self, updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]: ...
+
+
+class TransformUpdateExtraArgsFn(Protocol):
+    """An update function that also takes keyword arguments (a loss value, say) and ignores the ones it has no use for."""
+
+    def __call__(
+        self, updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
+    ) -> tuple[Updates, OptState]: ...
+
+
+class _InitUpdate(NamedTuple):
+    init: TransformInitFn
+    update: TransformUpdateFn
+
+
+class GradientTransformation(_InitUpdate):
+    """A pair of pure functions that turns gradients into updates.
+
+    `init(params)` makes the state; `update(updates, state, params)` returns the new updates, with the tree, shapes
+    and dtypes of the old ones, and the new state, with those of the old state. The updates that leave the last
+    transformation are *added* to the parameters (`apply_updates`).
+
+    It is a named tuple: `init, update = tx`. One that was made by a factory decorated with `transformation` also
+    knows the call that made it: it prints as that call, equals and hashes like another one made by an equal call,
+    and pickles. One that was put together by hand compares by the identity of its two functions.
+    """
+
+    _recipe: Recipe | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call this transformation in a message: its factory's name if that is known."""
+        return self._recipe.name if self._recipe is not None else getattr(self.update, "__qualname__", repr(self.update))
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self._recipe is None else repr(self._recipe)
+
+    def __eq__(self, other: object) -> bool:
+        if self._recipe is None or not isinstance(other, GradientTransformation):
+            return super().__eq__(other)
+        return self._recipe == other._recipe
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return super().__hash__() if self._recipe is None else hash(self._recipe)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._recipe is None:
+            return type(self), tuple(self)
+        return _remake, (self._recipe,)
+
+
+class GradientTransformationExtraArgs(GradientTransformation):
+    """A gradient transformation whose `update` takes, and passes on or ignores, extra keyword arguments."""
+
+    update: TransformUpdateExtraArgsFn
+
+
+Tx = TypeVar("Tx", bound=GradientTransformation)
+
+
+def _attach(tx: Tx, recipe: Recipe) -> Tx:
+    made = type(tx)(*tx)  # a fresh pair: the factory may have returned one that another recipe describes
+    made._recipe = recipe
+    return made
+
+
+def transformation(factory: Callable[P, Tx]) -> Callable[P, Tx]:
+    """Make the results of `factory` values: decorate every function that returns a gradient transformation.
+
+    Args:
+      factory: a function defined at the top level of a module (so that a pickle can find it) that returns a
+        `GradientTransformation`.
+
+    Returns:
+      The factory, with the same signature. Its results print as the call that made them, are equal and hash alike
+      for equal calls, and pickle if their arguments do.
+    """
+    return recorded(_attach)(factory)
+
+
+def _remake(recipe: Recipe) -> Any:
+    return recipe()
+
+
+class EmptyState(NamedTuple):
+    """The state of a transformation that remembers nothing."""
+
+
+class MaskedNode(NamedTuple):
+    """What stands in a tree where a mask has taken a part away: a node without leaves."""
+
+
+def init_empty_state(params: Params) -> EmptyState:
+    """The `init` of a transformation that remembers nothing.
+
+    Args:
+      params: any tree; not looked at.
+
+    Returns:
+      `EmptyState()`.
+    """
+    del params
+    return EmptyState()
+
+
+def with_extra_args_support(tx: GradientTransformation) -> GradientTransformationExtraArgs:
+    """Let `tx.update` accept extra keyword arguments.
+
+    Args:
+      tx: a transformation.
+
+    Returns:
+      `tx` itself if it takes extra arguments, else a transformation that drops them.
+    """
+    if isinstance(tx, GradientTransformationExtraArgs):
+        return tx
+
+    def update(
+        updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
+    ) -> tuple[Updates, OptState]:
+        del extra_args
+        return tx.update(updates, state, params)
+
+    return _attach(GradientTransformationExtraArgs(tx.init, update), Recipe.of(with_extra_args_support, tx))

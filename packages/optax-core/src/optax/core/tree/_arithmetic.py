@@ -1,0 +1,215 @@
+"""Leaf by leaf: sums, products, bounds, choices."""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optax.core._align import map_aligned
+from optax.core._numerics import as_array, at_precision, is_inexact, promoted, scaled, widen
+from optax.core._types import PyTree
+
+__all__ = ["add", "add_scale", "allclose", "clip", "conj", "div", "mul", "real", "scale", "sub", "where"]
+
+
+def _both(operation: Callable[[Any, Any], Any], tree_x: PyTree, tree_y: PyTree) -> PyTree:
+    def on_leaf(x: Any, y: Any) -> Any:
+        if (x is None) != (y is None):
+            raise ValueError("one of tree_x and tree_y has None where the other has an array")
+        return None if x is None else operation(x, y)
+
+    # A scalar beside an array is a factor or an offset; any other two shapes must agree.
+    return map_aligned(on_leaf, ["tree_x", "tree_y"], tree_x, tree_y, broadcast_scalars=True)
+
+
+def add(tree_x: PyTree, tree_y: PyTree, *other_trees: PyTree) -> PyTree:
+    """tree_x + tree_y + ...
+
+    Args:
+      tree_x: tree of arrays.
+      tree_y: tree of the same structure and shapes (a scalar leaf goes with any).
+      *other_trees: more of them.
+
+    Returns:
+      The tree of sums.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+    return functools.reduce(functools.partial(_both, operator.add), other_trees, _both(operator.add, tree_x, tree_y))
+
+
+def sub(tree_x: PyTree, tree_y: PyTree) -> PyTree:
+    """tree_x - tree_y.
+
+    Args:
+      tree_x: tree of arrays.
+      tree_y: tree of the same structure and shapes (a scalar leaf goes with any).
+
+    Returns:
+      The tree of differences.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+    return _both(operator.sub, tree_x, tree_y)
+
+
+def mul(tree_x: PyTree, tree_y: PyTree) -> PyTree:
+    """tree_x * tree_y, leaf by leaf.
+
+    Args:
+      tree_x: tree of arrays.
+      tree_y: tree of the same structure and shapes (a scalar leaf goes with any).
+
+    Returns:
+      The tree of products.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+    return _both(operator.mul, tree_x, tree_y)
+
+
+def div(tree_x: PyTree, tree_y: PyTree) -> PyTree:
+    """tree_x / tree_y, leaf by leaf.
+
+    Args:
+      tree_x: tree of arrays.
+      tree_y: tree of the same structure and shapes (a scalar leaf goes with any).
+
+    Returns:
+      The tree of quotients.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+    return _both(operator.truediv, tree_x, tree_y)
+
+
+def _times(s: Any, x: Any) -> jax.Array:
+    """s * x, computed in float32 or wider and returned in the dtype of `x`."""
+    if jnp.iscomplexobj(s) or not is_inexact(as_array(x).dtype):
+        return as_array(x) * s
+    return scaled(widen(x), s).astype(x.dtype if hasattr(x, "dtype") else as_array(x).dtype)
+
+
+def scale(scalar: Any, tree: PyTree) -> PyTree:
+    """scalar * tree.
+
+    Args:
+      scalar: a scalar of any kind.
+      tree: tree of arrays.
+
+    Returns:
+      The tree of products, floating leaves in the dtype they had: a float32 scalar does not widen a bfloat16 tree.
+    """
+    return jax.tree.map(lambda x: _times(scalar, x), tree)
+
+
+def add_scale(tree_x: PyTree, scalar: Any, tree_y: PyTree) -> PyTree:
+    """tree_x + scalar * tree_y.
+
+    Args:
+      tree_x: tree of arrays.
+      scalar: a scalar of any kind.
+      tree_y: tree of the same structure and shapes.
+
+    Returns:
+      The tree of sums, each in the common dtype of the two leaves; a float32 scalar does not widen a bfloat16 tree.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+
+    def on_leaf(x: Any, y: Any) -> jax.Array:
+        x, y = as_array(x), as_array(y)
+        common = promoted(x.dtype, y.dtype)
+        if not is_inexact(common) or jnp.iscomplexobj(scalar):
+            return x + _times(scalar, y)
+        precision = at_precision(common, widen(jnp.zeros((), common)).real.dtype)
+        return (x.astype(precision) + scaled(y.astype(precision), scalar)).astype(common)
+
+    return _both(on_leaf, tree_x, tree_y)
+
+
+def clip(tree: PyTree, min_value: Any = None, max_value: Any = None) -> PyTree:
+    """Bound every element.
+
+    Args:
+      tree: tree of real arrays.
+      min_value: scalar, the smallest value allowed; None for no bound.
+      max_value: scalar, the largest value allowed; None for no bound.
+
+    Returns:
+      The tree, in its dtypes.
+    """
+
+    def bound(x: Any, value: Any) -> Any:
+        return None if value is None else jnp.asarray(value, x.dtype)
+
+    return jax.tree.map(lambda x: jnp.clip(x, bound(x, min_value), bound(x, max_value)), jax.tree.map(as_array, tree))
+
+
+def conj(tree: PyTree) -> PyTree:
+    """The complex conjugate of every leaf.
+
+    Args:
+      tree: tree of arrays.
+
+    Returns:
+      The tree of conjugates, real leaves as they are.
+    """
+    return jax.tree.map(jnp.conj, tree)
+
+
+def real(tree: PyTree) -> PyTree:
+    """The real part of every leaf.
+
+    Args:
+      tree: tree of arrays.
+
+    Returns:
+      A tree of real arrays.
+    """
+    return jax.tree.map(jnp.real, tree)
+
+
+def where(condition: Any, tree_x: PyTree, tree_y: PyTree) -> PyTree:
+    """tree_x where the condition holds, tree_y elsewhere; a select, so a NaN on the other side stays there.
+
+    Args:
+      condition: boolean scalar, or boolean array of the shape of every leaf.
+      tree_x: tree of arrays.
+      tree_y: tree of the same structure and shapes.
+
+    Returns:
+      The tree of chosen elements.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+    return _both(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
+
+
+def allclose(a: PyTree, b: PyTree, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> jax.Array:
+    """Whether all elements of two trees agree within |a - b| <= atol + rtol * |b|.
+
+    Args:
+      a: tree of arrays.
+      b: tree of the same structure and shapes.
+      rtol: relative tolerance.
+      atol: absolute tolerance.
+      equal_nan: whether NaN agrees with NaN.
+
+    Returns:
+      A boolean scalar.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+    close = _both(lambda x, y: jnp.allclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan), a, b)
+    return functools.reduce(jnp.logical_and, jax.tree.leaves(close), jnp.asarray(True))

@@ -1,0 +1,132 @@
+"""Numbers from whole trees, summed in float32 or wider whatever the leaves are stored in."""
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optax.core._align import map_aligned
+from optax.core._numerics import abs_sq, as_array, at_precision, is_inexact, promoted, sqrt_or_zero, wide, widen
+from optax.core._types import PyTree
+
+__all__ = ["max", "min", "norm", "sum", "vdot"]
+
+
+def _total(terms: Sequence[jax.Array], pairwise: bool = False) -> Any:
+    """The sum of scalars of mixed dtypes; the number 0 if there are none."""
+    if not terms:
+        return 0
+    common = promoted(*(x.dtype for x in terms))
+    terms = [x.astype(common) for x in terms]
+    while pairwise and len(terms) > 1:
+        rest = terms[len(terms) // 2 * 2 :]
+        terms = [*map(operator.add, terms[::2], terms[1::2]), *rest]
+    return functools.reduce(operator.add, terms)
+
+
+def _sum_leaf(x: Any) -> jax.Array:
+    x = as_array(x)
+    return jnp.sum(widen(x) if is_inexact(x.dtype) else x)
+
+
+def sum(tree: PyTree, associative_reduction: bool = False) -> Any:
+    """The sum of all elements of all leaves.
+
+    Args:
+      tree: tree of arrays.
+      associative_reduction: add the leaves' sums pairwise, in a balanced tree, rather than one after the other.
+
+    Returns:
+      A scalar: float32 or wider for floating leaves, an integer for integer ones; 0 for a tree without leaves.
+    """
+    return _total([_sum_leaf(x) for x in jax.tree.leaves(tree)], associative_reduction)
+
+
+def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
+    """The inner product: the sum of conj(x) * y over all elements.
+
+    Args:
+      tree_x: tree of arrays.
+      tree_y: tree of the same structure and shapes.
+
+    Returns:
+      A scalar, float32 or wider (complex if a leaf is); 0 for a tree without leaves.
+
+    Raises:
+      ValueError: structures or shapes differ.
+    """
+
+    def on_leaf(x: Any, y: Any) -> Any:
+        if x is None or y is None:
+            return None
+        x, y = as_array(x), as_array(y)
+        if not is_inexact(promoted(x.dtype, y.dtype)):
+            return jnp.sum(x * y)
+        precision = at_precision(promoted(x.dtype, y.dtype), wide(x.dtype, y.dtype))
+        # An elementwise product, not a matrix one: it keeps a sharded leaf where it is and its precision full.
+        return jnp.sum(jnp.conj(x.astype(precision)) * y.astype(precision))
+
+    return _total(jax.tree.leaves(map_aligned(on_leaf, ["tree_x", "tree_y"], tree_x, tree_y)))
+
+
+def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = False) -> jax.Array:
+    """The norm of all elements taken as one vector.
+
+    Args:
+      tree: tree of arrays, real or complex.
+      ord: None or 2 for the Euclidean norm, 1 for the sum of absolute values, infinity (or "inf") for the largest.
+      squared: whether to return the square; for the Euclidean norm that saves the root.
+
+    Returns:
+      A scalar, float32 or wider; 0 for a tree without elements. Its gradient at a zero tree is zero.
+
+    Raises:
+      ValueError: another `ord`.
+    """
+    leaves = [widen(x) for x in jax.tree.leaves(tree)]
+    if ord is None or ord == 2:
+        square = jnp.asarray(_total([jnp.sum(abs_sq(x)) for x in leaves]), wide(*(x.dtype for x in leaves)))
+        return square if squared else sqrt_or_zero(square)
+    absolute = [sqrt_or_zero(abs_sq(x)) if jnp.iscomplexobj(x) else jnp.abs(x) for x in leaves]
+    if ord == 1:
+        value = jnp.asarray(_total([jnp.sum(x) for x in absolute]), wide(*(x.dtype for x in leaves)))
+    elif ord in (jnp.inf, "inf"):
+        value = jnp.asarray(_extreme(jnp.maximum, jnp.max, absolute, 0.0))
+    else:
+        raise ValueError(f'ord must be None, 1, 2, infinity or "inf", not {ord!r}')
+    return value * value if squared else value
+
+
+def _extreme(pair: Callable[..., jax.Array], all_of: Callable[..., jax.Array], leaves: Sequence[Any], start: float) -> Any:
+    values = [all_of(x) for x in map(as_array, leaves) if x.size]
+    if not values:
+        return jnp.asarray(start)
+    common = promoted(*(x.dtype for x in values))
+    return functools.reduce(pair, [x.astype(common) for x in values])
+
+
+def max(tree: PyTree) -> jax.Array:
+    """The largest element of all leaves.
+
+    Args:
+      tree: tree of real arrays.
+
+    Returns:
+      A scalar; NaN if there is one anywhere, minus infinity for a tree without elements.
+    """
+    return jnp.asarray(_extreme(jnp.maximum, jnp.max, jax.tree.leaves(tree), -jnp.inf))
+
+
+def min(tree: PyTree) -> jax.Array:
+    """The smallest element of all leaves.
+
+    Args:
+      tree: tree of real arrays.
+
+    Returns:
+      A scalar; NaN if there is one anywhere, infinity for a tree without elements.
+    """
+    return jnp.asarray(_extreme(jnp.minimum, jnp.min, jax.tree.leaves(tree), jnp.inf))

@@ -1,0 +1,8 @@
+"""Complete optimizers, and the update rules they are chained from."""
+
+from optax.core import _collision as _collision
+
+_collision.check()
+
+from optax.optimizers._adam import *  # noqa: E402
+from optax.optimizers._sgd import *  # noqa: E402
