@@ -14,6 +14,11 @@ def _is_none(x: Any) -> bool:
     return x is None
 
 
+def _flatten(tree: Any) -> tuple[list[Any], Any]:
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=_is_none)
+    return leaves, treedef
+
+
 def _shape(x: Any) -> tuple[int, ...]:
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
@@ -38,10 +43,10 @@ def map_aligned(
     Raises:
       ValueError: the structures differ, or the shapes of two leaves; names the trees, the path and both sides.
     """
-    leaves, treedef = jax.tree.flatten(trees[0], is_leaf=_is_none)
+    leaves, treedef = _flatten(trees[0])
     columns = [leaves]
     for name, tree in zip(names[1:], trees[1:], strict=True):
-        others, other_treedef = jax.tree.flatten(tree, is_leaf=_is_none)
+        others, other_treedef = _flatten(tree)
         if other_treedef != treedef:
             raise _structure_error(names[0], trees[0], name, tree)
         for i, (leaf, other) in enumerate(zip(leaves, others, strict=True)):

@@ -38,8 +38,8 @@ def check_hyperparameter(
         wanted = "a real number or a schedule (a function of the step count)" if schedule else "a real number"
         raise TypeError(f"{name} must be {wanted}, not {value!r}")
     if not least <= float(value) < below and not (float(value) == below == math.inf):
-        wanted = [f"at least {least}"] * (least > -math.inf) + [f"below {below}"] * (below < math.inf)
-        raise ValueError(f"{name} must be {' and '.join(wanted) or 'a number'}, not {value}")
+        bounds = [f"at least {least}"] * (least > -math.inf) + [f"below {below}"] * (below < math.inf)
+        raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value}")
 
 
 def _is_real_scalar(value: Any) -> bool:

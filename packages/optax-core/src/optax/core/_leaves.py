@@ -150,16 +150,16 @@ def slot_dtype(dtype: Any, decay: Any = None) -> np.dtype[Any]:
       `dtype` if it is an integer one, or if `1 - decay` is at least twice its machine epsilon (a change that small
       would otherwise be rounded away and the average would stall); else float32, complex64 for a complex `dtype`.
     """
-    dtype = np.dtype(dtype)
-    if not numerics.is_inexact(dtype):
-        return dtype
+    own: np.dtype[Any] = np.dtype(dtype)
+    if not numerics.is_inexact(own):
+        return own
     try:
         change = 0.0 if decay is None else 1.0 - float(decay)
     except (TypeError, jax.errors.ConcretizationTypeError):
         change = 0.0
-    if change >= 2 * float(jnp.finfo(dtype).eps):
-        return dtype
-    return numerics.at_precision(dtype, numerics.wide(dtype))
+    if change >= 2 * float(numerics.finfo(own).eps):
+        return own
+    return numerics.at_precision(own, numerics.wide(own))
 
 
 def new_slot(params: Params, *, decay: Any = None, dtype: Any = None, real: bool = False) -> PyTree:

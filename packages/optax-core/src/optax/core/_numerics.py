@@ -12,10 +12,13 @@ __all__ = [
     "safe_int32_increment",
     "safe_norm",
     "safe_root_mean_squares",
+    "safe_sqrt",
     "scale_gradient",
 ]
 
 T = TypeVar("T")
+
+finfo: Any = jnp.finfo  # unannotated in JAX
 
 
 def as_array(x: Any) -> jax.Array:
@@ -64,7 +67,8 @@ def at_precision(dtype: Any, precision: np.dtype[Any]) -> np.dtype[Any]:
 def widen(x: Any) -> jax.Array:
     """`x` in float32, or float64 if it is that already; complex stays complex."""
     x = jnp.asarray(x)
-    return x.astype(at_precision(x.dtype, wide(x.dtype)))
+    wider: jax.Array = x.astype(at_precision(x.dtype, wide(x.dtype)))
+    return wider
 
 
 def abs_sq(x: Any) -> jax.Array:
@@ -77,13 +81,32 @@ def abs_sq(x: Any) -> jax.Array:
       A real array of the shape of `x`; for a complex `x` without the imaginary zeros that `x * conj(x)` would carry.
     """
     x = as_array(x)
-    return x.real * x.real + x.imag * x.imag if is_complex(x.dtype) else x * x
+    square: jax.Array = x.real * x.real + x.imag * x.imag if is_complex(x.dtype) else x * x
+    return square
 
 
-def sqrt_or_zero(x: jax.Array) -> jax.Array:
-    """sqrt(x) for x >= 0, with derivative 0 at 0, where a norm has 0 as a subgradient."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), x)
+@jax.custom_jvp
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """sqrt(x), with derivative 0 at 0.
+
+    The root of a sum of squares has 0 among its subgradients where all the squares are 0; the plain root would turn
+    the zero derivative of the squares into 0 * infinity = NaN.
+
+    Args:
+      x: real array of any shape, floating.
+
+    Returns:
+      An array of the shape and dtype of `x`; NaN where `x` is negative.
+    """
+    return jnp.sqrt(x)
+
+
+@safe_sqrt.defjvp
+def _safe_sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    root = safe_sqrt(x)
+    at_zero = x == 0
+    return root, jnp.where(at_zero, 0, dx / (2 * jnp.where(at_zero, 1, root)))
 
 
 def safe_increment(count: Any) -> jax.Array:
@@ -100,9 +123,9 @@ def safe_increment(count: Any) -> jax.Array:
     """
     count = as_array(count)
     if jnp.issubdtype(count.dtype, jnp.integer):
-        largest = jnp.iinfo(count.dtype).max
+        largest = np.iinfo(count.dtype).max
     elif jnp.issubdtype(count.dtype, jnp.floating):
-        largest = jnp.finfo(count.dtype).max
+        largest = finfo(count.dtype).max
     else:
         raise TypeError(f"count must be integer or floating, not {count.dtype}")
     limit, one = jnp.asarray(largest, count.dtype), jnp.asarray(1, count.dtype)
@@ -164,7 +187,7 @@ def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
     """
     x = widen(x)
     mean = jnp.sum(abs_sq(x)) / max(x.size, 1)
-    rms = sqrt_or_zero(mean)
+    rms = safe_sqrt(mean)
     floor = jnp.asarray(min_rms, rms.dtype)
     return jnp.where(rms <= floor, floor, rms)
 

@@ -70,7 +70,7 @@ class Recipe:
         return f"{module}.{name}({', '.join(shown)})"
 
     def _key(self) -> Hashable:
-        bound = inspect.BoundArguments(self.arguments.signature, dict(self.arguments.arguments))  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self.arguments.signature, dict(self.arguments.arguments))
         bound.apply_defaults()
         return self.factory, tuple(_key(v) for v in bound.arguments.values())
 
@@ -113,9 +113,9 @@ def _key(x: Any) -> Hashable:
     """Something hashable that is equal for equal values of `x`."""
     if isinstance(x, jax.core.Tracer):
         return _ByIdentity(x)
+    if _is_random_key(x):
+        return str(x.dtype), _key(jax.random.key_data(x))
     if isinstance(x, (np.ndarray, np.generic, jax.Array)):
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return str(x.dtype), _key(jax.random.key_data(x))
         value = np.asarray(x)
         return str(value.dtype), value.shape, value.tobytes()
     if isinstance(x, Mapping):
@@ -129,6 +129,10 @@ def _key(x: Any) -> Hashable:
     except TypeError:
         return _ByIdentity(x)
     return x  # type: ignore[no-any-return]
+
+
+def _is_random_key(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 class _ByIdentity:
@@ -146,14 +150,15 @@ class _ByIdentity:
 
 def _show(x: Any) -> str:
     """Source text for `x`, given the modules that it names."""
-    if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not _is_random_key(x):
         return f"jax.numpy.array({x.tolist()!r}, dtype={str(x.dtype)!r})"
     if isinstance(x, np.ndarray):
         return f"numpy.array({x.tolist()!r}, dtype={str(x.dtype)!r})"
     if isinstance(x, np.generic):
         return f"numpy.{type(x).__name__}({x.item()!r})"
-    if hasattr(x, "__name__") and getattr(jnp, x.__name__, None) is x:
-        return f"jax.numpy.{x.__name__}"
+    name = getattr(x, "__name__", None)
+    if name is not None and getattr(jnp, name, None) is x:
+        return f"jax.numpy.{name}"
     if type(x) is dict:
         return "{" + ", ".join(f"{_show(k)}: {_show(v)}" for k, v in x.items()) + "}"
     if type(x) is list:

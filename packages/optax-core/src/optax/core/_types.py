@@ -145,6 +145,8 @@ class GradientTransformationExtraArgs(GradientTransformation):
 
 Tx = TypeVar("Tx", bound=GradientTransformation)
 
+FACTORY_MARK = "_makes_transformations"
+
 
 def _attach(tx: Tx, recipe: Recipe) -> Tx:
     made = type(tx)(*tx)  # a fresh pair: the factory may have returned one that another recipe describes
@@ -163,7 +165,9 @@ def transformation(factory: Callable[P, Tx]) -> Callable[P, Tx]:
       The factory, with the same signature. Its results print as the call that made them, are equal and hash alike
       for equal calls, and pickle if their arguments do.
     """
-    return recorded(_attach)(factory)
+    decorated = recorded(_attach)(factory)
+    setattr(decorated, FACTORY_MARK, True)
+    return decorated
 
 
 def _remake(recipe: Recipe) -> Any:

@@ -27,6 +27,7 @@ from optax.core import (
     over_leaves,
     ratio,
     safe_increment,
+    safe_sqrt,
     scaled,
     total_weight,
     transformation,
@@ -71,7 +72,7 @@ def scale_by_adam(
       b1: scalar in [0, 1), decay of the first moment.
       b2: scalar in [0, 1), decay of the second moment.
       eps: scalar >= 0, added outside the root.
-      eps_root: scalar >= 0, added inside the root; a positive one keeps derivatives through the update finite.
+      eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
       nesterov: use the mean that the next step would have, were its gradient zero, plus this step's share:
         m^ = b1 * m / (1 - b1^(t+1)) + (1 - b1) * g / (1 - b1^t).
@@ -112,7 +113,7 @@ def scale_by_adam(
             m = moving_average(g, m, b1)
             v = moving_average(abs_sq(g), v, b2)
             m_hat = scaled(debias(m, c1_next), b1) + scaled(debias(g, c1), 1 - b1) if nesterov else debias(m, c1)
-            return ratio(m_hat, jnp.sqrt(debias(v, c2) + eps_root) + eps), m, v
+            return ratio(m_hat, safe_sqrt(debias(v, c2) + eps_root) + eps), m, v
 
         updates, mu, nu = over_leaves(rule, updates, state.mu, state.nu)
         return updates, ScaleByAdamState(t, mu, nu)
@@ -143,7 +144,7 @@ def adam(
       b1: scalar in [0, 1), decay of the mean of the gradients.
       b2: scalar in [0, 1), decay of the mean of their squares.
       eps: scalar >= 0, added outside the root.
-      eps_root: scalar >= 0, added inside the root; a positive one keeps derivatives through the update finite.
+      eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
       nesterov: whether m^ looks one step ahead; see `scale_by_adam`.
       nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
@@ -190,7 +191,7 @@ def adamw(
       b1: scalar in [0, 1), decay of the mean of the gradients.
       b2: scalar in [0, 1), decay of the mean of their squares.
       eps: scalar >= 0, added outside the root.
-      eps_root: scalar >= 0, added inside the root; a positive one keeps derivatives through the update finite.
+      eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
       weight_decay: real scalar or schedule.
       mask: which parameters decay: tree of booleans, a prefix of one, or a function that makes it from the parameters.

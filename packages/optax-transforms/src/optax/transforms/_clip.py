@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from optax.core import (
     EmptyState,
@@ -48,7 +49,7 @@ def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
         norm = tree.norm(updates)
         bound = jnp.asarray(max_norm, norm.dtype)
         # Within the bound this is bound / bound; the smallest number keeps 0 / 0 away when the bound is 0.
-        factor = bound / jnp.maximum(jnp.maximum(norm, bound), jnp.finfo(norm.dtype).tiny)
+        factor = bound / jnp.maximum(jnp.maximum(norm, bound), np.finfo(norm.dtype).tiny)
         return over_leaves(lambda g: scaled(g, factor), updates), state
 
     return GradientTransformation(init_empty_state, update)

@@ -81,7 +81,7 @@ def masked(
     ) -> tuple[Updates, MaskedState]:
         kept = resolve_mask(mask, updates)
         if mask_compatible_extra_args:
-            structure = jax.tree.structure(updates)
+            structure: Any = jax.tree.structure(updates)
             extra_args = {
                 name: _keep(kept, value) if jax.tree.structure(value) == structure else value
                 for name, value in extra_args.items()

@@ -109,8 +109,8 @@ def scale_by_learning_rate(
     if learning_rate is None:
         return identity()
     check_hyperparameter("learning_rate", learning_rate, schedule=True)
-    if callable(learning_rate):
-        rate = learning_rate
+    rate: Any = learning_rate
+    if callable(rate):
         return scale_by_schedule((lambda count: -rate(count)) if flip_sign else rate)
     # The product is taken here, so that it is the one array that the update closes over.
-    return scale(-learning_rate if flip_sign else learning_rate)
+    return scale(-rate if flip_sign else rate)

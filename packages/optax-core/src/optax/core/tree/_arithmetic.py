@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from optax.core._align import map_aligned
-from optax.core._numerics import as_array, at_precision, is_inexact, promoted, scaled, widen
+from optax.core._numerics import as_array, at_precision, is_inexact, promoted, scaled, wide, widen
 from optax.core._types import PyTree
 
 __all__ = ["add", "add_scale", "allclose", "clip", "conj", "div", "mul", "real", "scale", "sub", "where"]
@@ -93,8 +93,9 @@ def div(tree_x: PyTree, tree_y: PyTree) -> PyTree:
 def _times(s: Any, x: Any) -> jax.Array:
     """s * x, computed in float32 or wider and returned in the dtype of `x`."""
     if jnp.iscomplexobj(s) or not is_inexact(as_array(x).dtype):
-        return as_array(x) * s
-    return scaled(widen(x), s).astype(x.dtype if hasattr(x, "dtype") else as_array(x).dtype)
+        product: jax.Array = as_array(x) * s
+        return product
+    return scaled(widen(x), s).astype(as_array(x).dtype)
 
 
 def scale(scalar: Any, tree: PyTree) -> PyTree:
@@ -125,12 +126,12 @@ def add_scale(tree_x: PyTree, scalar: Any, tree_y: PyTree) -> PyTree:
       ValueError: structures or shapes differ.
     """
 
-    def on_leaf(x: Any, y: Any) -> jax.Array:
+    def on_leaf(x: Any, y: Any) -> Any:
         x, y = as_array(x), as_array(y)
         common = promoted(x.dtype, y.dtype)
         if not is_inexact(common) or jnp.iscomplexobj(scalar):
             return x + _times(scalar, y)
-        precision = at_precision(common, widen(jnp.zeros((), common)).real.dtype)
+        precision = at_precision(common, wide(common))
         return (x.astype(precision) + scaled(y.astype(precision), scalar)).astype(common)
 
     return _both(on_leaf, tree_x, tree_y)

@@ -77,7 +77,7 @@ def split_key_like(rng_key: jax.Array, target_tree: PyTree) -> PyTree:
     Returns:
       A tree of the structure of `target_tree` whose leaves are keys split from `rng_key`.
     """
-    treedef = jax.tree.structure(target_tree)
+    treedef: Any = jax.tree.structure(target_tree)
     return treedef.unflatten(jax.random.split(rng_key, treedef.num_leaves))
 
 
@@ -187,7 +187,7 @@ def dtype(tree: PyTree, mixed_dtype_handler: str | None = None) -> np.dtype[Any]
     """
     if mixed_dtype_handler not in (None, "promote", "highest", "lowest"):
         raise ValueError(f'mixed_dtype_handler must be None, "promote", "highest" or "lowest", not {mixed_dtype_handler!r}')
-    found = {}
+    found: dict[np.dtype[Any], str] = {}
     for path, leaf in tree_leaves_with_path(tree):
         found.setdefault(dtype_of(leaf), keystr(path))
     if not found:

@@ -137,7 +137,8 @@ def _in_place_of(old: Any, new: Any) -> Any:
             return jnp.asarray(after, before.dtype)
         return after
 
-    if jax.tree.structure(old) != jax.tree.structure(new):
+    old_structure: Any = jax.tree.structure(old)
+    if old_structure != jax.tree.structure(new):
         return new
     return jax.tree.map(on_leaf, old, new)
 

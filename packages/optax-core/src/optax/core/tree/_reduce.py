@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from optax.core._align import map_aligned
-from optax.core._numerics import abs_sq, as_array, at_precision, is_inexact, promoted, sqrt_or_zero, wide, widen
+from optax.core._numerics import abs_sq, as_array, at_precision, is_inexact, promoted, safe_sqrt, wide, widen
 from optax.core._types import PyTree
 
 __all__ = ["max", "min", "norm", "sum", "vdot"]
@@ -89,8 +89,8 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
     leaves = [widen(x) for x in jax.tree.leaves(tree)]
     if ord is None or ord == 2:
         square = jnp.asarray(_total([jnp.sum(abs_sq(x)) for x in leaves]), wide(*(x.dtype for x in leaves)))
-        return square if squared else sqrt_or_zero(square)
-    absolute = [sqrt_or_zero(abs_sq(x)) if jnp.iscomplexobj(x) else jnp.abs(x) for x in leaves]
+        return square if squared else safe_sqrt(square)
+    absolute = [safe_sqrt(abs_sq(x)) if jnp.iscomplexobj(x) else jnp.abs(x) for x in leaves]
     if ord == 1:
         value = jnp.asarray(_total([jnp.sum(x) for x in absolute]), wide(*(x.dtype for x in leaves)))
     elif ord in (jnp.inf, "inf"):

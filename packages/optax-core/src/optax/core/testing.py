@@ -1,0 +1,394 @@
+"""Does a gradient transformation keep the contract? For authors, in words.
+
+    from optax.core.testing import check_transformation
+    check_transformation(my_optimizer(1e-3))
+
+`CHECKS` holds the parts of the contract by name, for a test of its own each. Needs chex:
+pip install 'optax-core[testing]'.
+"""
+
+import copy
+import dataclasses
+import functools
+import pickle
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax.core import tree
+from optax.core._apply import apply_updates
+from optax.core._numerics import dtype_of
+from optax.core._types import (
+    FACTORY_MARK,
+    GradientTransformation,
+    OptState,
+    Params,
+    PyTree,
+    Updates,
+    with_extra_args_support,
+)
+
+__all__ = ["CHECKS", "Subject", "check_transformation", "factories"]
+
+ExtraArgs: TypeAlias = Callable[[Params, Updates], Mapping[str, Any]]
+
+
+def _default_params() -> Params:
+    return {
+        "matrix": jnp.linspace(-1.0, 1.0, 6, dtype=jnp.float32).reshape(2, 3),
+        "nested": [jnp.asarray([0.5, -2.0, 1.0], jnp.float32), jnp.asarray(1.5, jnp.float32)],
+    }
+
+
+def _no_extra_args(params: Params, updates: Updates) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A transformation under test.
+
+    Attributes:
+      tx: the transformation.
+      params: tree of float32 parameters to test it on.
+      extra_args: `extra_args(params, updates)` returns the keyword arguments that `tx.update` cannot do without.
+    """
+
+    tx: GradientTransformation
+    params: Params = dataclasses.field(default_factory=_default_params)
+    extra_args: ExtraArgs = _no_extra_args
+
+    def gradient(self, step: int, like: Params | None = None) -> Updates:
+        """Some gradient, another one each step."""
+        like = self.params if like is None else like
+        noise = tree.random_like(jax.random.key(step), like, _normal)
+        return jax.tree.map(lambda p, z: (p + z).astype(p.dtype), tree.cast_like(like, noise), noise)
+
+    def update(self, updates: Updates, state: OptState, params: Params) -> tuple[Updates, OptState]:
+        """`tx.update` with the parameters and the extra arguments that it needs."""
+        update = with_extra_args_support(self.tx).update
+        return update(updates, state, params, **self.extra_args(params, updates))
+
+    def step(self, params: Params, state: OptState, updates: Updates) -> tuple[Params, OptState]:
+        """One step of training."""
+        updates, state = self.update(updates, state, params)
+        return apply_updates(params, updates), state
+
+
+def _normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    return jax.random.normal(key, shape, dtype)
+
+
+def _form(t: PyTree) -> list[tuple[str, tuple[int, ...], str, bool]]:
+    """Path, shape, dtype and weak type of every leaf: what decides whether a step is compiled again."""
+    return [
+        (jax.tree_util.keystr(path), np.shape(x), str(dtype_of(x)), bool(getattr(x, "weak_type", not hasattr(x, "dtype"))))
+        for path, x in jax.tree_util.tree_leaves_with_path(t)
+    ]
+
+
+def _same_form(new: PyTree, old: PyTree, what: str) -> None:
+    chex.assert_trees_all_equal_structs(new, old)
+    for after, before in zip(_form(new), _form(old), strict=True):
+        assert after == before, f"{what}: leaf {before[0]} was {_describe(before)} and became {_describe(after)}"
+
+
+def _describe(leaf: tuple[str, tuple[int, ...], str, bool]) -> str:
+    _, shape, dtype, weak = leaf
+    return f"{'weakly typed ' * weak}{dtype}{list(shape)}"
+
+
+def _finite(t: PyTree, what: str) -> None:
+    for path, x in jax.tree_util.tree_leaves_with_path(t):
+        if jnp.issubdtype(dtype_of(x), jnp.inexact):
+            assert bool(jnp.all(jnp.isfinite(x))), f"{what}: leaf {jax.tree_util.keystr(path)} is {x}"
+
+
+def _close(a: PyTree, b: PyTree) -> None:
+    chex.assert_trees_all_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def is_a_pair_of_functions(s: Subject) -> None:
+    """It is a `GradientTransformation`: a tuple of the two functions `init` and `update`."""
+    assert isinstance(s.tx, GradientTransformation), f"it is a {type(s.tx).__name__}"
+    init, update = s.tx
+    assert callable(init) and callable(update), "init and update must be functions"
+
+
+def state_is_strongly_typed(s: Subject) -> None:
+    """The leaves of the initial state are arrays of a strong type, also for weakly typed parameters."""
+    for params in (s.params, jax.tree.map(lambda p: jnp.asarray(p.sum().item()), s.params)):
+        for path, shape, dtype, weak in _form(s.tx.init(params)):
+            assert not weak, f"init made leaf {path} a {_describe((path, shape, dtype, weak))}"
+
+
+def init_is_pure(s: Subject) -> None:
+    """Two calls of `init` give equal states, in buffers of their own, so that state and parameters can be donated."""
+    state = s.tx.init(s.params)
+    chex.assert_trees_all_equal(jax.device_get(state), jax.device_get(s.tx.init(s.params)))
+    leaves = [x for x in jax.tree.leaves((s.params, state)) if isinstance(x, jax.Array) and x.size]
+    buffers = [x.unsafe_buffer_pointer() for x in leaves if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    assert len(set(buffers)) == len(buffers), "two leaves of the parameters and the initial state share one buffer"
+
+
+def init_takes_abstract_parameters(s: Subject) -> None:
+    """`init` works on `ShapeDtypeStruct`s and under `jax.eval_shape`, with a state of the same form."""
+    state = s.tx.init(s.params)
+    abstract = jax.eval_shape(lambda params: params, s.params)
+    _same_form(jax.eval_shape(s.tx.init, s.params), state, "under eval_shape")
+    _same_form(s.tx.init(abstract), state, "on ShapeDtypeStructs")
+
+
+def updates_keep_their_form(s: Subject) -> None:
+    """Updates come out with the structure, shapes and dtypes of the gradients that went in."""
+    gradient = s.gradient(0)
+    updates, _ = s.update(gradient, s.tx.init(s.params), s.params)
+    _same_form(updates, gradient, "updates")
+
+
+def state_keeps_its_form(s: Subject) -> None:
+    """No update changes the structure, a shape, a dtype or the weak type of the state."""
+    first = state = s.tx.init(s.params)
+    for step in range(3):
+        _, state = s.update(s.gradient(step), state, s.params)
+        _same_form(state, first, f"state after update {step + 1}")
+
+
+def update_is_pure(s: Subject) -> None:
+    """Equal arguments give equal results, and the arguments are left alone."""
+    arguments = (s.gradient(0), s.tx.init(s.params), s.params)
+    kept = jax.tree.map(np.array, jax.tree.map(_data, arguments))
+    first = s.update(*arguments)
+    chex.assert_trees_all_equal(jax.tree.map(_data, s.update(*arguments)), jax.tree.map(_data, first))
+    chex.assert_trees_all_equal(jax.tree.map(_data, arguments), kept)
+
+
+def _data(x: Any) -> Any:
+    return tree.unwrap_random_key_data(x)
+
+
+def compiles_once(s: Subject) -> None:
+    """A jitted step computes what the eager one does, and is compiled once however often it runs."""
+    traced = jax.jit(chex.assert_max_traces(s.step, n=1))
+    chex.clear_trace_counter()
+    params, state = s.params, s.tx.init(s.params)
+    eager: tuple[Any, Any] = params, state
+    for step in range(3):
+        gradient = s.gradient(step)
+        params, state = traced(params, state, gradient)
+        eager = s.step(*eager, gradient)
+    _close(jax.tree.map(_data, (params, state)), jax.tree.map(_data, eager))
+
+
+def scan_carries_the_state(s: Subject) -> None:
+    """The state can be the carry of `jax.lax.scan`."""
+    gradients = [s.gradient(step) for step in range(3)]
+    stacked = jax.tree.map(lambda *g: jnp.stack(g), *gradients)
+    start = s.params, s.tx.init(s.params)
+    scanned, _ = jax.lax.scan(lambda carry, g: (s.step(*carry, g), None), start, stacked)
+    _close(jax.tree.map(_data, scanned), jax.tree.map(_data, functools.reduce(lambda c, g: s.step(*c, g), gradients, start)))
+
+
+def vmap_agrees_with_a_loop(s: Subject) -> None:
+    """Mapped over a batch of parameters, states and gradients it computes what it does for each of them."""
+    batch = [(s.gradient(10 + i), s.gradient(i)) for i in range(2)]
+    one_by_one = [s.step(params, s.tx.init(params), gradient) for params, gradient in batch]
+    params, gradients = (jax.tree.map(lambda *x: jnp.stack(x), *column) for column in zip(*batch, strict=True))
+    together = jax.vmap(lambda p, g: s.step(p, s.tx.init(p), g))(params, gradients)
+    stack = lambda *x: jnp.stack([_data(y) for y in x])  # noqa: E731
+    _close(jax.tree.map(_data, together), jax.tree.map(stack, *one_by_one))
+
+
+def ignores_unknown_arguments(s: Subject) -> None:
+    """With `with_extra_args_support`, `update` takes keyword arguments it has no use for."""
+    gradient, state = s.gradient(0), s.tx.init(s.params)
+    known = s.extra_args(s.params, gradient)
+    update = with_extra_args_support(s.tx).update
+    plain = update(gradient, state, s.params, **known)
+    more = update(gradient, state, s.params, **known, an_argument_of_someone_else=0)
+    chex.assert_trees_all_equal(jax.tree.map(_data, plain), jax.tree.map(_data, more))
+
+
+def says_that_it_needs_the_parameters(s: Subject) -> None:
+    """Without the parameters, `update` works or raises a ValueError that says to pass them."""
+    gradient = s.gradient(0)
+    try:
+        with_extra_args_support(s.tx).update(gradient, s.tx.init(s.params), **s.extra_args(s.params, gradient))
+    except ValueError as error:
+        assert "params" in str(error), f"the message does not mention params: {error}"
+
+
+def refuses_gradients_of_another_shape(s: Subject) -> None:
+    """Gradients that do not fit the state raise, or at least are not broadcast."""
+    state = s.tx.init(s.params)
+    wrong = jax.tree.map(lambda g: jnp.stack([g, g]), s.gradient(0))
+    try:
+        updates, new_state = s.update(wrong, state, s.params)
+    except (ValueError, TypeError):
+        return
+    _same_form(updates, wrong, "updates")
+    _same_form(new_state, state, "state")
+
+
+DTYPES = (
+    ("bfloat16", "bfloat16"),
+    ("float16", "float16"),
+    ("float32", "bfloat16"),
+    ("bfloat16", "float32"),
+    ("complex64", "complex64"),
+)
+
+
+def works_in_every_dtype(s: Subject) -> None:
+    """bfloat16, float16 and complex parameters, and gradients of another precision, keep all forms and stay finite."""
+    for param_dtype, gradient_dtype in DTYPES:
+        params = tree.cast(s.params, param_dtype)
+        what = f"{param_dtype} parameters, {gradient_dtype} gradients"
+        first = state = s.tx.init(params)
+        for step in range(3):
+            gradient = s.gradient(step, tree.cast(s.params, gradient_dtype))
+            updates, state = s.update(gradient, state, params)
+            _same_form(updates, gradient, f"updates, {what}")
+            _same_form(state, first, f"state, {what}")
+            _finite((updates, state), what)
+            params = apply_updates(params, updates)
+
+
+def zero_gradients_are_harmless(s: Subject) -> None:
+    """Zero gradients, tiny ones (whose squares underflow), and ordinary ones after them, give finite updates."""
+    for dtype in ("float16", "bfloat16", "float32"):
+        params = tree.cast(s.params, dtype)
+        state = s.tx.init(params)
+        for size in (0.0, 0.0, 5e-5, 1.0):
+            gradient = tree.full_like(params, size)
+            updates, state = s.update(gradient, state, params)
+            _finite((updates, state), f"{dtype} gradients of {size}")
+
+
+def empty_leaves_pass(s: Subject) -> None:
+    """Leaves that are None, arrays without elements and trees without leaves go through."""
+    some = jnp.ones(2, jnp.float32)
+    for params in ({"a": some, "none": None}, {"a": some, "empty": jnp.zeros((0, 3), jnp.float32)}, {}, ()):
+        state = s.tx.init(params)
+        updates, new_state = s.update(params, state, params)
+        _same_form(updates, params, f"updates for {params}")
+        _same_form(new_state, state, f"state for {params}")
+        _finite((updates, new_state), f"{params}")
+
+
+def counters_saturate(s: Subject) -> None:
+    """After as many steps as an int32 can count, the updates are still finite and the counters do not wrap."""
+    largest = np.iinfo(np.int32).max
+
+    def late(x: Any) -> Any:
+        return jnp.full_like(x, largest - 1) if x.dtype == jnp.int32 and x.ndim == 0 else x
+
+    state = jax.tree.map(late, s.tx.init(s.params))
+    counters = [x for x in jax.tree.leaves(state) if x.dtype == jnp.int32 and x.ndim == 0]
+    for step in range(3):
+        updates, state = s.update(s.gradient(step), state, s.params)
+        _finite((updates, state), f"update {2**31 - 1 + step}")
+    after = [x for x in jax.tree.leaves(state) if x.dtype == jnp.int32 and x.ndim == 0]
+    assert all(int(x) >= 0 for x in after), f"counters went from {counters} to {after}"
+
+
+def derivatives_are_finite(s: Subject) -> None:
+    """The derivative of the updates with respect to the gradients is finite, where these are zero too."""
+
+    def total(gradient: Updates) -> jax.Array:
+        updates, _ = s.update(gradient, s.tx.init(s.params), s.params)
+        return jnp.asarray(tree.sum(updates), jnp.float32)
+
+    ordinary = s.gradient(0)
+    one_zero = jax.tree.map(lambda g: g.ravel().at[0].set(0).reshape(g.shape), ordinary)
+    for what, gradient in (("", ordinary), (" with a zero in it", one_zero), (" of zeros", tree.zeros_like(ordinary))):
+        _finite(jax.grad(total)(gradient), f"derivative at a gradient{what}")
+
+
+def is_a_value(s: Subject) -> None:
+    """Made by a factory decorated with `transformation`, it copies and pickles to an equal value of equal hash."""
+    if s.tx._recipe is None:
+        return
+    for other in (s.tx._recipe(), copy.deepcopy(s.tx), pickle.loads(pickle.dumps(s.tx))):
+        assert other == s.tx and hash(other) == hash(s.tx), f"{other!r} is not equal to {s.tx!r}"
+
+
+CHECKS: Mapping[str, Callable[[Subject], None]] = {
+    check.__name__: check
+    for check in (
+        is_a_pair_of_functions,
+        state_is_strongly_typed,
+        init_is_pure,
+        init_takes_abstract_parameters,
+        updates_keep_their_form,
+        state_keeps_its_form,
+        update_is_pure,
+        compiles_once,
+        scan_carries_the_state,
+        vmap_agrees_with_a_loop,
+        ignores_unknown_arguments,
+        says_that_it_needs_the_parameters,
+        refuses_gradients_of_another_shape,
+        works_in_every_dtype,
+        zero_gradients_are_harmless,
+        empty_leaves_pass,
+        counters_saturate,
+        derivatives_are_finite,
+        is_a_value,
+    )
+}
+
+
+def factories(module: ModuleType) -> dict[str, Callable[..., GradientTransformation]]:
+    """The public factories of a module that are decorated with `transformation`.
+
+    Args:
+      module: a module or package.
+
+    Returns:
+      Name -> factory.
+    """
+    return {name: f for name, f in vars(module).items() if not name.startswith("_") and hasattr(f, FACTORY_MARK)}
+
+
+def check_transformation(
+    tx: GradientTransformation,
+    params: Params | None = None,
+    *,
+    extra_args: ExtraArgs | None = None,
+    skip: Collection[str] = (),
+) -> None:
+    """Check that a transformation keeps the contract that optimizers, wrappers and training loops rely on.
+
+    Args:
+      tx: the transformation.
+      params: tree of float32 arrays to try it on; None for a small one with a matrix, a vector and a scalar.
+      extra_args: `extra_args(params, updates)` returns the keyword arguments that `tx.update` cannot do without
+        (a loss value, say).
+      skip: names of checks, keys of `CHECKS`, that this transformation is known not to pass.
+
+    Raises:
+      AssertionError: parts of the contract are broken; the message lists all of them in words.
+      ValueError: `skip` names a check that does not exist.
+    """
+    if unknown := set(skip) - set(CHECKS):
+        raise ValueError(f"skip names {sorted(unknown)}; the checks are {', '.join(CHECKS)}")
+    subject = Subject(tx, _default_params() if params is None else params, extra_args or _no_extra_args)
+    broken = []
+    for name, check in CHECKS.items():
+        if name in skip:
+            continue
+        try:
+            check(subject)
+        except Exception as error:
+            rule = (check.__doc__ or name).strip()
+            broken.append(f"- {name}: {rule}\n  But: {type(error).__name__}: {error}")
+            if name == "is_a_pair_of_functions":
+                break
+    if broken:
+        raise AssertionError(f"{tx!r} breaks {len(broken)} part(s) of the contract:\n" + "\n".join(broken))

@@ -1,0 +1,11 @@
+"""Strict JAX for every test: nothing is promoted in dtype or rank without being asked."""
+
+import hypothesis
+import jax
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same examples on every run, and none fails for being slow: a shared machine is no evidence against the code.
+hypothesis.settings.register_profile("ours", derandomize=True, deadline=None, max_examples=30)
+hypothesis.settings.load_profile("ours")

@@ -1,0 +1,39 @@
+"""What only gradient descent promises."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference.sgd import Momentum
+from x64 import enable_x64
+
+import optax
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_matches_the_reference(nesterov: bool) -> None:
+    reference = Momentum(0.9, nesterov)
+    rng = np.random.default_rng(0)
+    with enable_x64():
+        tx = optax.sgd(0.1, momentum=0.9, nesterov=nesterov)
+        state = tx.init(jnp.zeros(4))
+        for _ in range(40):
+            g = rng.normal(size=4)
+            u, state = tx.update(jnp.asarray(g), state)
+            np.testing.assert_allclose(np.asarray(u), -0.1 * reference(g), rtol=1e-9)
+
+
+def test_without_momentum_nothing_is_stored() -> None:
+    assert optax.sgd(0.1).init(jnp.ones(3)) == (optax.EmptyState(), optax.EmptyState())
+
+
+def test_a_negative_learning_rate_ascends() -> None:
+    u, _ = optax.sgd(-0.5).update(jnp.ones(2), optax.sgd(-0.5).init(jnp.ones(2)))
+    assert np.all(np.asarray(u) == 0.5)
+
+
+@pytest.mark.parametrize("momentum", [1.0, -0.1, 2])
+def test_momentum_outside_its_range_is_refused(momentum: Any) -> None:
+    with pytest.raises(ValueError, match="decay must be at least 0 and below 1"):
+        optax.sgd(0.1, momentum=momentum)
