@@ -2,11 +2,10 @@
 
 from typing import Any
 
+import optax
 import pytest
 from contract.calls import calls
 from contract.quirks import QUIRKS
-
-import optax
 from optax.core.testing import CHECKS, Subject, factories
 
 HOMES = (optax.core, optax.transforms, optax.optimizers)

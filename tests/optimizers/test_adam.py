@@ -6,12 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from optax.core import GradientTransformation
 from reference.adam import Adam
 from x64 import enable_x64
-
-import optax
-from optax.core import GradientTransformation
 
 
 def directions(tx: GradientTransformation, rule: Callable[[Any], Any], steps: int = 40) -> None:
@@ -39,7 +38,9 @@ def directions(tx: GradientTransformation, rule: Callable[[Any], Any], steps: in
 )
 def test_matches_the_reference(settings: dict[str, Any]) -> None:
     ours = {"b1": 0.9, "b2": 0.999, "eps": 1e-8} | settings
-    reference = Adam(ours["b1"], ours["b2"], ours["eps"], settings.get("eps_root", 0.0), settings.get("nesterov", False))
+    reference = Adam(
+        ours["b1"], ours["b2"], ours["eps"], settings.get("eps_root", 0.0), settings.get("nesterov", False)
+    )
     directions(optax.scale_by_adam(**settings), reference)
 
 
@@ -102,7 +103,9 @@ def test_a_state_of_another_shape_is_refused() -> None:
     """Defect F6: the state for (3,) used to accept gradients of (3, 1) and give updates of (3, 3)."""
     tx = optax.adam(0.1)
     state = tx.init({"layer": {"w": jnp.ones(3)}})
-    with pytest.raises(ValueError, match=r"updates and state slot 1 differ in shape at \['layer'\]\['w'\]: \(3, 1\) and"):
+    with pytest.raises(
+        ValueError, match=r"updates and state slot 1 differ in shape at \['layer'\]\['w'\]: \(3, 1\) and"
+    ):
         tx.update({"layer": {"w": jnp.ones((3, 1))}}, state)
 
 

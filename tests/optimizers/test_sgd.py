@@ -4,11 +4,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from reference.sgd import Momentum
 from x64 import enable_x64
-
-import optax
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

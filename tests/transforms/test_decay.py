@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-
 import optax
+import pytest
 
 
 def test_adds_a_multiple_of_the_parameters() -> None:

@@ -5,9 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-
 import optax
+import pytest
 
 
 @pytest.mark.parametrize("step_size", [0.5, np.float32(0.5), np.float64(0.5), jnp.float32(0.5), 1])

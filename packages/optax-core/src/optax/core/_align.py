@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
-
 from optax.core._numerics import is_float0
 
 
@@ -76,7 +75,10 @@ def _structure_error(name: str, tree: Any, other_name: str, other: Any) -> Value
         [keystr(path) for path, _ in tree_flatten_with_path(t, is_leaf=_is_none)[0]] for t in (tree, other)
     )
     head = f"{name} and {other_name} differ in tree structure: "
-    for have, lack, found in ((name, other_name, set(paths) - set(other_paths)), (other_name, name, set(other_paths) - set(paths))):
+    for have, lack, found in (
+        (name, other_name, set(paths) - set(other_paths)),
+        (other_name, name, set(other_paths) - set(paths)),
+    ):
         if found:
             first = min(found, key=(paths + other_paths).index)
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -3,7 +3,6 @@
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
-
 from optax.core._align import map_aligned
 from optax.core._numerics import as_array, at_precision, dtype_of, is_complex, is_float0, is_inexact, scaled, wide
 from optax.core._types import Numeric, Updates

@@ -1,12 +1,12 @@
 """The authoring vocabulary: write a rule for one array, in the paper's letters, and lift it over the tree.
 
-    def update(updates, state, params=None):
-        t = safe_increment(state.count)
-        def rule(g, m):
-            m = moving_average(g, m, b1)
-            return jnp.sign(m), m
-        updates, mu = over_leaves(rule, updates, state.mu)
-        return updates, MyState(t, mu)
+def update(updates, state, params=None):
+    t = safe_increment(state.count)
+    def rule(g, m):
+        m = moving_average(g, m, b1)
+        return jnp.sign(m), m
+    updates, mu = over_leaves(rule, updates, state.mu)
+    return updates, MyState(t, mu)
 """
 
 import math
@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from optax.core import _numerics as numerics
 from optax.core._align import map_aligned
 from optax.core._types import (

@@ -148,7 +148,7 @@ def safe_norm(
     x: Any,
     min_norm: Any,
     ord: int | float | str | None = None,
-    axis: None | tuple[int, ...] | int = None,
+    axis: int | tuple[int, ...] | None = None,
     keepdims: bool = False,
 ) -> jax.Array:
     """max(norm(x), min_norm), with gradient zero wherever the norm is at most `min_norm`.
@@ -233,5 +233,3 @@ def scaled(x: jax.Array, s: Any) -> jax.Array:
     if jnp.shape(s) not in ((), x.shape):
         raise ValueError(f"a factor of shape {jnp.shape(s)} would broadcast against an array of shape {x.shape}")
     return x * jnp.asarray(s, x.real.dtype if is_complex(x.dtype) else x.dtype)
-
-

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from optax.core._align import map_aligned
 from optax.core._numerics import is_float0
 from optax.core._types import (

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import jax
 import numpy as np
-
 from optax.core._recipe import P, Recipe, recorded
 
 __all__ = [
+    "NO_PARAMS_MSG",
     "Array",
     "ArrayTree",
     "EmptyState",
@@ -16,7 +16,6 @@ __all__ = [
     "GradientTransformationExtraArgs",
     "MaskOrFn",
     "MaskedNode",
-    "NO_PARAMS_MSG",
     "Numeric",
     "OptState",
     "Params",
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 Array: TypeAlias = jax.Array | np.ndarray | np.bool_ | np.number[Any]
-Numeric: TypeAlias = Array | float | int
+Numeric: TypeAlias = jax.Array | np.ndarray | np.number[Any] | float | int
 
 # Any registered pytree is accepted where these stand, a user's own dataclass too, and no annotation can say that:
 # the alias names the role, `Any` is the honest type.
@@ -47,13 +46,13 @@ OptState: TypeAlias = Any
 Schedule: TypeAlias = Callable[[Any], Any]
 """`schedule(count)`: the value of a hyperparameter after `count` steps (a scalar, Python's or JAX's)."""
 
-ScalarOrSchedule: TypeAlias = float | Array | Schedule
+ScalarOrSchedule: TypeAlias = Numeric | Schedule
 
 MaskOrFn: TypeAlias = PyTree | Callable[[Params], PyTree] | None
 """A tree of booleans (or a prefix of one), or a function that makes it from the parameters."""
 
 NO_PARAMS_MSG = (
-    "this transformation reads the parameters: call update(updates, state, params) with them, not update(updates, state)"
+    "this transformation reads the parameters: call update(updates, state, params), and params must not be None"
 )
 
 
@@ -86,7 +85,7 @@ class TransformUpdateFn(Protocol):
 
 
 class TransformUpdateExtraArgsFn(Protocol):
-    """An update function that also takes keyword arguments (a loss value, say) and ignores the ones it has no use for."""
+    """An update function that takes further keyword arguments (a loss value, say) and ignores what it cannot use."""
 
     def __call__(
         self, updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
@@ -115,7 +114,7 @@ class GradientTransformation(_InitUpdate):
     @property
     def name(self) -> str:
         """What to call this transformation in a message: its factory's name if that is known."""
-        return self._recipe.name if self._recipe is not None else getattr(self.update, "__qualname__", repr(self.update))
+        return getattr(self.update, "__qualname__", repr(self.update)) if self._recipe is None else self._recipe.name
 
     def __repr__(self) -> str:
         return super().__repr__() if self._recipe is None else repr(self._recipe)

@@ -4,5 +4,5 @@ from optax.core import _collision as _collision
 
 _collision.check()
 
-from optax.optimizers._adam import *  # noqa: E402
-from optax.optimizers._sgd import *  # noqa: E402
+from optax.optimizers._adam import *
+from optax.optimizers._sgd import *

@@ -1,20 +1,23 @@
 """Adam: a step of the mean gradient over the root of its mean square.
 
-    t = t + 1
-    m = b1 * m + (1 - b1) * g
-    v = b2 * v + (1 - b2) * |g|^2
-    u = m / (1 - b1^t) / (sqrt(v / (1 - b2^t) + eps_root) + eps)
+t = t + 1
+m = b1 * m + (1 - b1) * g
+v = b2 * v + (1 - b2) * |g|^2
+u = m / (1 - b1^t) / (sqrt(v / (1 - b2^t) + eps_root) + eps)
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
+from jax.typing import DTypeLike
 from optax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,
     MaskOrFn,
+    Numeric,
     Params,
     ScalarOrSchedule,
     Updates,
@@ -53,14 +56,14 @@ class ScaleByAdamState(NamedTuple):
 
 @transformation
 def scale_by_adam(
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: DTypeLike | None = None,
     *,
     nesterov: bool = False,
-    nu_dtype: Any = None,
+    nu_dtype: DTypeLike | None = None,
 ) -> GradientTransformation:
     """Adam's direction: the mean of the gradients over the root of the mean of their squares, both bias-corrected.
 
@@ -124,14 +127,14 @@ def scale_by_adam(
 @transformation
 def adam(
     learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: DTypeLike | None = None,
     *,
     nesterov: bool = False,
-    nu_dtype: Any = None,
+    nu_dtype: DTypeLike | None = None,
 ) -> GradientTransformationExtraArgs:
     """Adam: gradient descent with a step size of its own for every parameter.
 
@@ -168,16 +171,16 @@ def adam(
 @transformation
 def adamw(
     learning_rate: ScalarOrSchedule,
-    b1: Any = 0.9,
-    b2: Any = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    mu_dtype: Any = None,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: DTypeLike | None = None,
     weight_decay: ScalarOrSchedule = 1e-4,
     mask: MaskOrFn = None,
     *,
     nesterov: bool = False,
-    nu_dtype: Any = None,
+    nu_dtype: DTypeLike | None = None,
 ) -> GradientTransformationExtraArgs:
     """Adam with decoupled weight decay.
 

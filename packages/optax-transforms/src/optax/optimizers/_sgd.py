@@ -1,8 +1,9 @@
 """Stochastic gradient descent."""
 
-from typing import Any
+from __future__ import annotations
 
-from optax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity, transformation
+from jax.typing import DTypeLike
+from optax.core import GradientTransformationExtraArgs, Numeric, ScalarOrSchedule, chain, identity, transformation
 from optax.transforms import scale_by_learning_rate, trace
 
 __all__ = ["sgd"]
@@ -11,9 +12,9 @@ __all__ = ["sgd"]
 @transformation
 def sgd(
     learning_rate: ScalarOrSchedule,
-    momentum: Any = None,
+    momentum: Numeric | None = None,
     nesterov: bool = False,
-    accumulator_dtype: Any = None,
+    accumulator_dtype: DTypeLike | None = None,
 ) -> GradientTransformationExtraArgs:
     """Gradient descent, with momentum if asked for.
 

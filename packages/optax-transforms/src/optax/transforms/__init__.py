@@ -4,9 +4,9 @@ from optax.core import _collision as _collision
 
 _collision.check()
 
-from optax.transforms._clip import *  # noqa: E402
-from optax.transforms._decay import *  # noqa: E402
-from optax.transforms._mask import *  # noqa: E402
-from optax.transforms._momentum import *  # noqa: E402
-from optax.transforms._scale import *  # noqa: E402
-from optax.transforms._version import __version__ as __version__  # noqa: E402
+from optax.transforms._clip import *
+from optax.transforms._decay import *
+from optax.transforms._mask import *
+from optax.transforms._momentum import *
+from optax.transforms._scale import *
+from optax.transforms._version import __version__ as __version__

@@ -1,13 +1,13 @@
 """Keep the updates within bounds."""
 
-from typing import Any
+from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-
 from optax.core import (
     EmptyState,
     GradientTransformation,
+    Numeric,
     OptState,
     Params,
     Updates,
@@ -25,7 +25,7 @@ ClipByGlobalNormState = EmptyState
 
 
 @transformation
-def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
+def clip_by_global_norm(max_norm: Numeric) -> GradientTransformation:
     """Scale all updates down together when their norm exceeds a bound: u = g * min(1, max_norm / norm(g)).
 
     The norm is the Euclidean norm of all leaves taken as one vector, summed in float32 or wider.

@@ -1,17 +1,20 @@
 """Pull the parameters towards zero."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 from optax.core import (
     EmptyState,
     GradientTransformation,
     MaskOrFn,
+    Numeric,
     OptState,
     Params,
     ScalarOrSchedule,
+    Schedule,
     Updates,
     check_hyperparameter,
     init_empty_state,
@@ -62,21 +65,21 @@ def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = N
     return decayed if mask is None else masked(decayed, mask)
 
 
-def _add(updates: Updates, params: Params | None, weight_decay: Any) -> Updates:
+def _add(updates: Updates, params: Params | None, weight_decay: Numeric) -> Updates:
     def rule(g: jax.Array, p: jax.Array) -> jax.Array:
         return g + scaled(p, weight_decay)
 
     return over_leaves(rule, updates, reads=(require_params(params),))
 
 
-def _decay_by(weight_decay: Any) -> GradientTransformation:
+def _decay_by(weight_decay: Numeric) -> GradientTransformation:
     def update(updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]:
         return _add(updates, params, weight_decay), state
 
     return GradientTransformation(init_empty_state, update)
 
 
-def _decay_by_schedule(weight_decay: Any) -> GradientTransformation:
+def _decay_by_schedule(weight_decay: Schedule) -> GradientTransformation:
     def init(params: Params) -> WeightDecaySchedule:
         del params
         return WeightDecaySchedule(count=jnp.zeros([], jnp.int32))

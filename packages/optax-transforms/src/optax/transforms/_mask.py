@@ -1,10 +1,11 @@
 """Apply a transformation to some of the leaves."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-
 from optax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,

@@ -1,11 +1,14 @@
 """Accumulate past updates."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
-
+from jax.typing import DTypeLike
 from optax.core import (
     GradientTransformation,
+    Numeric,
     Params,
     Updates,
     check_hyperparameter,
@@ -29,7 +32,7 @@ class TraceState(NamedTuple):
 
 
 @transformation
-def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> GradientTransformation:
+def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: DTypeLike | None = None) -> GradientTransformation:
     """Momentum as a decaying sum: m = g + decay * m, and u = m.
 
     Args:

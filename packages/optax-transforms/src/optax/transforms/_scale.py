@@ -1,13 +1,15 @@
 """Multiply the updates by a scalar."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 from optax.core import (
     EmptyState,
     GradientTransformation,
+    Numeric,
     Params,
     ScalarOrSchedule,
     Schedule,
@@ -43,7 +45,7 @@ class ScaleByScheduleState(NamedTuple):
 
 
 @transformation
-def scale(step_size: Any) -> GradientTransformation:
+def scale(step_size: Numeric) -> GradientTransformation:
     """Multiply the updates by a constant: u = step_size * g.
 
     Args:

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from optax.core._align import map_aligned
 from optax.core._numerics import as_array, at_precision, is_inexact, promoted, scaled, wide, widen
 from optax.core._types import PyTree

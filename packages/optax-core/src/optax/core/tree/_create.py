@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
-
 from optax.core._numerics import as_array, dtype_of, is_complex, promoted
 from optax.core._types import PyTree
 
@@ -99,7 +98,9 @@ def random_like(
       A tree of the structure and the shapes of `target_tree`.
     """
     keys = split_key_like(rng_key, target_tree)
-    return jax.tree.map(lambda x, key: sampler(key, jnp.shape(x), dtype_of(x) if dtype is None else dtype), target_tree, keys)
+    return jax.tree.map(
+        lambda x, key: sampler(key, jnp.shape(x), dtype_of(x) if dtype is None else dtype), target_tree, keys
+    )
 
 
 def unwrap_random_key_data(input_tree: PyTree) -> PyTree:
@@ -186,7 +187,8 @@ def dtype(tree: PyTree, mixed_dtype_handler: str | None = None) -> np.dtype[Any]
         (float16 beside bfloat16), or the handler is none of these.
     """
     if mixed_dtype_handler not in (None, "promote", "highest", "lowest"):
-        raise ValueError(f'mixed_dtype_handler must be None, "promote", "highest" or "lowest", not {mixed_dtype_handler!r}')
+        allowed = 'None, "promote", "highest" or "lowest"'
+        raise ValueError(f"mixed_dtype_handler must be {allowed}, not {mixed_dtype_handler!r}")
     found: dict[np.dtype[Any], str] = {}
     for path, leaf in tree_leaves_with_path(tree):
         found.setdefault(dtype_of(leaf), keystr(path))
@@ -204,7 +206,9 @@ def dtype(tree: PyTree, mixed_dtype_handler: str | None = None) -> np.dtype[Any]
         target = [d if mixed_dtype_handler == "highest" else other for other in found]
         if [promoted(d, other) for other in found] == target:
             return d
-    raise ValueError(f"none of {', '.join(map(str, found))} is the {mixed_dtype_handler}: not all promote to one of them")
+    raise ValueError(
+        f"none of {', '.join(map(str, found))} is the {mixed_dtype_handler}: they do not promote to each other"
+    )
 
 
 def size(tree: PyTree) -> int:

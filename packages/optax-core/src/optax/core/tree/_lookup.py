@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 from jax.tree_util import DictKey, GetAttrKey, keystr, tree_flatten_with_path
-
-from optax.core._numerics import as_array
 from optax.core._types import GradientTransformation, MaskedNode, Params, PyTree, TransformInitFn
 
 __all__ = ["NamedTupleKey", "ParamsPlaceholder", "get", "get_all_with_path", "map_params", "set"]
@@ -200,7 +198,9 @@ def map_params(
 
     def on_part(part: Any, actual: Any) -> Any:
         if _is_placeholder(part):
-            return jax.tree.map(on_param, actual, *rest, is_leaf=lambda x: _is_masked(x) or bool(is_leaf and is_leaf(x)))
+            return jax.tree.map(
+                on_param, actual, *rest, is_leaf=lambda x: _is_masked(x) or bool(is_leaf and is_leaf(x))
+            )
         return actual if transform_non_params is None else transform_non_params(actual)
 
     return jax.tree.map(on_part, pattern, state, is_leaf=_is_placeholder)

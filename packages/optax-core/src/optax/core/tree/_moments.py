@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from optax.core._leaves import debias, moving_average, over_leaves, scaled, total_weight
 from optax.core._numerics import abs_sq, as_array, is_complex
 from optax.core._types import PyTree, Updates

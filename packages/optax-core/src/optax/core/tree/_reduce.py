@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from optax.core._align import map_aligned
 from optax.core._numerics import abs_sq, as_array, at_precision, is_inexact, promoted, safe_sqrt, wide, widen
 from optax.core._types import PyTree
@@ -100,7 +99,9 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
     return value * value if squared else value
 
 
-def _extreme(pair: Callable[..., jax.Array], all_of: Callable[..., jax.Array], leaves: Sequence[Any], start: float) -> Any:
+def _extreme(
+    pair: Callable[..., jax.Array], all_of: Callable[..., jax.Array], leaves: Sequence[Any], start: float
+) -> Any:
     values = [all_of(x) for x in map(as_array, leaves) if x.size]
     if not values:
         return jnp.asarray(start)
