@@ -80,7 +80,10 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
             raise ValueError(f"updates has an array where {missing[0]} has None")
         return _Row(_apply(rule, width, jnp.asarray(g), *map(jnp.asarray, rest)))
 
-    rows = map_aligned(on_leaf, names, updates, *slots, *reads)
+    # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: every
+    # result is cast back to the dtype of what it replaces.
+    with jax.numpy_dtype_promotion("standard"):
+        rows = map_aligned(on_leaf, names, updates, *slots, *reads)
     columns = tuple(jax.tree.map(lambda row, i=i: row[i], rows, is_leaf=_is_row) for i in range(width))
     return columns if slots else columns[0]
 
@@ -99,11 +102,7 @@ def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
 
 def _apply(rule: Callable[..., Any], width: int, *old: jax.Array) -> tuple[jax.Array, ...]:
     precision = numerics.wide(*(x.dtype for x in old))
-    inputs = [x.astype(numerics.at_precision(x.dtype, precision)) for x in old]
-    # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: the
-    # results are cast back below.
-    with jax.numpy_dtype_promotion("standard"):
-        result = rule(*inputs)
+    result = rule(*(x.astype(numerics.at_precision(x.dtype, precision)) for x in old))
     results = result if width > 1 else (result,)
     if len(results) != width:
         raise ValueError(f"the rule returned {len(results)} arrays, expected {width}: the update and one for each slot")

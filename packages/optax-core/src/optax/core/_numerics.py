@@ -85,7 +85,6 @@ def abs_sq(x: Any) -> jax.Array:
     return square
 
 
-@jax.custom_jvp
 def safe_sqrt(x: jax.Array) -> jax.Array:
     """sqrt(x), with derivative 0 at 0.
 
@@ -98,13 +97,18 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     Returns:
       An array of the shape and dtype of `x`; NaN where `x` is negative.
     """
+    return _sqrt(x)
+
+
+@jax.custom_jvp
+def _sqrt(x: jax.Array) -> jax.Array:
     return jnp.sqrt(x)
 
 
-@safe_sqrt.defjvp
-def _safe_sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+@_sqrt.defjvp
+def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
-    root = safe_sqrt(x)
+    root = _sqrt(x)
     at_zero = x == 0
     return root, jnp.where(at_zero, 0, dx / (2 * jnp.where(at_zero, 1, root)))
 
@@ -230,6 +234,8 @@ def scaled(x: jax.Array, s: Any) -> jax.Array:
     Raises:
       ValueError: `s` has a shape, and not that of `x`.
     """
+    if type(s) in (int, float):  # weakly typed: takes the dtype of x by itself
+        return x * s
     if jnp.shape(s) not in ((), x.shape):
         raise ValueError(f"a factor of shape {jnp.shape(s)} would broadcast against an array of shape {x.shape}")
     return x * jnp.asarray(s, x.real.dtype if is_complex(x.dtype) else x.dtype)

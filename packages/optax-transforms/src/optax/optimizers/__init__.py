@@ -6,3 +6,6 @@ _collision.check()
 
 from optax.optimizers._adam import *
 from optax.optimizers._sgd import *
+
+# For `help` and `import *`. Type checkers could not compute it: spelled like this, they follow the imports above.
+globals()["__all__"] = [name for name in globals() if not name.startswith("_")]

@@ -1,0 +1,16 @@
+"""Schedules: hyperparameters as functions of the number of steps made."""
+
+from optax.core import _collision
+
+_collision.check()
+
+from optax.schedules._constant import *
+from optax.schedules._cosine import *
+from optax.schedules._join import *
+from optax.schedules._polynomial import *
+from optax.schedules._value import *
+from optax.schedules._version import __version__ as __version__
+from optax.schedules._warmup import *
+
+# For `help` and `import *`. Type checkers could not compute it: spelled like this, they follow the imports above.
+globals()["__all__"] = [name for name in globals() if not name.startswith("_")]
