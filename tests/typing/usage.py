@@ -1,0 +1,60 @@
+"""What type checkers make of the public names. Checked by mypy and pyright, never run.
+
+An error that is ignored here must be there: both checkers are told to object to a comment that they do not need.
+"""
+
+from typing import Any, assert_type
+
+import jax
+
+import optax
+import optax.core.tree
+from optax.core import GradientTransformation, GradientTransformationExtraArgs, Schedule
+from optax.losses import squared_error
+from optax.optimizers import adam
+from optax.schedules import ScheduleValue, cosine_decay_schedule
+from optax.tree import add
+
+# One type, whichever address is used.
+assert_type(optax.adam(1e-3), GradientTransformationExtraArgs)
+assert_type(optax.optimizers.adam(1e-3), GradientTransformationExtraArgs)
+assert_type(adam(1e-3), GradientTransformationExtraArgs)
+assert_type(optax.squared_error([1.0], [0.0]), jax.Array)
+assert_type(optax.losses.squared_error([1.0], [0.0]), jax.Array)
+assert_type(squared_error([1.0], [0.0]), jax.Array)
+assert_type(optax.cosine_decay_schedule(0.1, 100), ScheduleValue)
+assert_type(optax.schedules.cosine_decay_schedule(0.1, 100), ScheduleValue)
+assert_type(cosine_decay_schedule(0.1, 100), ScheduleValue)
+assert_type(optax.tree.add({}, {}), Any)
+assert_type(optax.core.tree.add({}, {}), Any)
+assert_type(add({}, {}), Any)
+assert_type(optax.__version__, str)
+
+as_annotated: Schedule = optax.cosine_decay_schedule(0.1, 100)
+
+# A learning rate is a number, an array, or a schedule.
+optax.sgd(0.1)
+optax.sgd(jax.numpy.float32(0.1))
+optax.sgd(optax.cosine_decay_schedule(0.1, 100))
+optax.sgd("0.1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# A transformation is a pair of functions.
+init, update = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))
+state = init({})
+updates, state = update({}, state, {})
+
+
+# Annotations in code that takes optimizers.
+def train(tx: optax.GradientTransformation, params: optax.Params) -> optax.OptState:
+    return tx.init(params)
+
+
+train(optax.adamw(1e-3), {})
+with_extra_args: GradientTransformation = optax.with_extra_args_support(optax.sgd(0.1))
+
+# What is not there is an error.
+optax.nope  # type: ignore[attr-defined]  # pyright: ignore
+optax.losses.nope  # type: ignore[attr-defined]  # pyright: ignore
+optax.tree.nope  # type: ignore[attr-defined]  # pyright: ignore
+optax.transforms.TYPE_CHECKING  # type: ignore[attr-defined]  # pyright: ignore
+from optax import nope  # type: ignore[attr-defined]  # pyright: ignore
