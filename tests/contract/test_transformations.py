@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import optax
 import pytest
+
+import optax
 from contract.calls import calls
 from contract.quirks import QUIRKS
 from optax.core.testing import CHECKS, Subject, factories

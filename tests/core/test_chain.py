@@ -109,7 +109,6 @@ def test_the_state_of_something_else_is_refused(state: Any, found: str) -> None:
         tx.update(jnp.ones(1), state)
 
 
-@pytest.mark.xfail(strict=True, reason='"not 0 of them" does not say what was found')
 def test_the_state_of_one_stage_is_named() -> None:
     tx = chain(optax.scale(1.0), optax.trace(0.9))
     with pytest.raises(ValueError, match="EmptyState"):
@@ -178,9 +177,6 @@ def test_transformations_of_another_library_fit() -> None:
     assert int(state[1]) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="with_extra_args_support looks at the class only; chain looks at the signature too"
-)
 def test_their_extra_arguments_survive_outside_a_chain() -> None:
     """A wrapper calls `with_extra_args_support` on what it is given."""
     tx: Any = with_extra_args_support(TheirTransformation(init_empty_state, their_update_with_value))  # type: ignore[arg-type]

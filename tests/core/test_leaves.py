@@ -71,13 +71,19 @@ def test_rules_compute_in_float64_where_one_leaf_has_it() -> None:
         assert np.array_equal(m, np.full(2, 1 + 1e-9))
 
 
-@pytest.mark.xfail(strict=True, reason="_written turns every integer and boolean slot into float32")
 @pytest.mark.parametrize("dtype", ["int8", "int32", "bool"])
 def test_a_slot_of_integers_keeps_its_dtype(dtype: str) -> None:
     """Defect A8, for signs, counts of every element, and flags."""
     _, slot = over_leaves(lambda g, n: (g, n), jnp.ones(2), jnp.ones(2, dtype))
     assert slot.dtype == dtype
     assert np.array_equal(slot, [1, 1])
+
+
+@pytest.mark.xfail(strict=True, reason="an integer slot goes through float32 on its way to the rule")
+@pytest.mark.parametrize("n", [np.uint32(2**24 + 1), np.int32(-(2**31) + 1)])
+def test_a_slot_of_integers_keeps_every_bit(n: Any) -> None:
+    """Packed codes, and counts beyond 2**24, which float32 cannot count."""
+    assert over_leaves(lambda g, n: (g, n), jnp.float32(1), n)[1] == n
 
 
 def test_an_integer_update_comes_out_as_float32() -> None:
@@ -127,7 +133,7 @@ def test_trees_that_do_not_match_are_refused(slots: Any, reads: Any, message: st
     ("rule", "error", "message"),
     [
         (lambda g, m: (g, m.sum()), ValueError, r"the rule turned an array of shape \(3,\) into one of shape \(\)"),
-        (lambda g, m: (g,), ValueError, r"the rule returned 1 arrays, expected 2: the update and one for each slot"),
+        (lambda g, m: (g,), ValueError, r"the rule returned 1 arrays?, expected 2: the update and one for each slot"),
         (lambda g, m: (g, m, m), ValueError, r"the rule returned 3 arrays, expected 2"),
         (lambda g, m: (g, m * 1j), TypeError, r"the rule returned a complex array for one of dtype float32"),
         (lambda g, m: {}["a"], KeyError, r"'a'"),
@@ -138,7 +144,6 @@ def test_mistakes_in_a_rule_are_shown_with_the_leaf(rule: Any, error: Any, messa
         over_leaves(rule, W, W)
 
 
-@pytest.mark.xfail(strict=True, reason="the length of the array is taken for the number of arrays")
 @pytest.mark.parametrize("shape", [(), (2,), (3,)])
 def test_a_rule_that_forgets_the_slot(shape: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"the rule returned (one|1) array, expected"):
@@ -156,7 +161,6 @@ class Linear:
         assert self.weight.ndim == 2
 
 
-@pytest.mark.xfail(strict=True, reason="map_aligned and over_leaves put trees of rows together, not of arrays")
 @pytest.mark.parametrize(
     "call",
     [lambda p: over_leaves(lambda g, m: (g, m), p, p), lambda p: optax.tree.vdot(p, p)],

@@ -81,12 +81,10 @@ def test_new_slots_of_python_numbers_and_weak_arrays_are_strongly_typed() -> Non
     assert all(x.dtype == F32 and not x.weak_type for x in jax.tree.leaves(slots))
 
 
-@pytest.mark.xfail(strict=True, reason="dtype_of a NumPy float64 array is float64, which JAX does not have: it warns")
 def test_new_slots_of_numpy_parameters() -> None:
     assert new_slot(np.ones(3), decay=0.9).dtype == F32
 
 
-@pytest.mark.xfail(strict=True, reason="dtype_of knows no typed random keys; the original makes a slot of them")
 def test_new_slots_beside_random_keys() -> None:
     new_slot({"w": jnp.ones(2), "dropout": jax.random.key(0)}, decay=0.9)
 
@@ -126,7 +124,6 @@ def test_total_weight_can_be_differentiated() -> None:
     assert float(jax.grad(total_weight)(jnp.float32(0.5), jnp.int32(3))) == -0.75
 
 
-@pytest.mark.xfail(strict=True, reason="a Python int has no astype: write as_array(count)")
 def test_total_weight_of_a_python_count() -> None:
     assert float(total_weight(0.5, 3)) == 0.875
 

@@ -137,16 +137,13 @@ def test_set_of_what_is_not_there() -> None:
         tree.set(state(), lambda path, value: False, count=1)
 
 
-NUMPY_STATE = pytest.mark.xfail(strict=True, reason="_in_place_of looks at JAX arrays only")
-
-
 @pytest.mark.parametrize(
     "old",
     [
         jnp.int32(1),
         jnp.bfloat16(1),
-        pytest.param(np.float32(1), marks=NUMPY_STATE),
-        pytest.param(np.asarray(1, np.int32), marks=NUMPY_STATE),
+        np.float32(1),
+        np.asarray(1, np.int32),
     ],
 )
 @pytest.mark.parametrize("new", [5, 5.0, np.float64(5)])
@@ -159,12 +156,10 @@ def test_a_python_number_takes_the_dtype_of_what_it_replaces(old: Any, new: Any)
         assert float(x) == 5
 
 
-@pytest.mark.xfail(strict=True, reason="a weakly typed array goes into the state as it is, and costs a compilation")
 def test_a_weakly_typed_array_takes_the_dtype_of_what_it_replaces() -> None:
     assert not tree.set({"lr": jnp.float32(1)}, lr=jnp.asarray(0.5))["lr"].weak_type
 
 
-@pytest.mark.xfail(strict=True, reason="jnp.asarray(0.5, int32) is 0")
 def test_a_fraction_does_not_fit_a_counter() -> None:
     with pytest.raises((TypeError, ValueError)):
         tree.set({"count": jnp.int32(1)}, count=0.5)

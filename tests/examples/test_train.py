@@ -206,7 +206,7 @@ def test_the_language_model_trains_reports_and_samples(runs: dict[str, tuple[Pat
     out, result = runs["lm"]
     assert (result.code, result.err) == (0, "")
     assert re.search(r"^held-out text +[\d.]+ bits per byte", result.out, re.MULTILINE)
-    assert re.search(r"^to compare +[\d.]+ .* [\d.]+ bz2, [\d.]+ lzma", result.out, re.MULTILINE)
+    assert re.search(r"^to compare +[\d.]+ .*, [\d.]+ by bz2, [\d.]+ by lzma$", result.out, re.MULTILINE)
     assert re.search(r"^    def ", result.out, re.MULTILINE)
     assert_picture(out / "curves.png")
     assert_picture(out / "learning_rate.png")

@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+
+import optax
 from optax.core import GradientTransformation
 from reference.adam import Adam
 from x64 import enable_x64

@@ -4,8 +4,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+
+import optax
 from reference.sgd import Momentum
 from x64 import enable_x64
 

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+
+import optax
 
 
 def clipped(tree: Any, max_norm: Any) -> Any:

@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+
+import optax
 
 
 def test_adds_a_multiple_of_the_parameters() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+
+import optax
 
 
 @pytest.mark.parametrize("step_size", [0.5, np.float32(0.5), np.float64(0.5), jnp.float32(0.5), 1])

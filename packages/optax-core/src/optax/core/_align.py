@@ -1,12 +1,16 @@
 """Walking several trees side by side, with one good message when they do not match."""
 
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
+
 from optax.core._numerics import is_float0
+
+Fit: TypeAlias = Callable[[tuple[int, ...], tuple[int, ...]], Any]
 
 
 def _is_none(x: Any) -> bool:
@@ -22,22 +26,50 @@ def _shape(x: Any) -> tuple[int, ...]:
     return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
 
 
-def map_aligned(
-    rule: Callable[..., Any],
-    names: Sequence[str],
-    *trees: Any,
-    broadcast_scalars: bool = False,
-) -> Any:
-    """Map `rule` over the leaves of trees of one structure.
+def any_shapes(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Let every two shapes go together."""
+    return True
 
-    Args:
-      rule: takes one leaf of each tree. A leaf may be None in the first tree, or in all, and the rule must cope.
-      names: what the trees are called in messages, first tree first.
-      *trees: trees of the structure of the first; None counts as a leaf.
-      broadcast_scalars: whether a leaf of shape () matches any other.
+
+def same_or_scalar(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Let equal shapes go together, and a scalar with any: it is a factor or an offset."""
+    return a == b or () in (a, b)
+
+
+def on_pairs(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`operation` for two leaves that are both arrays, or both None."""
+
+    def rule(x: Any, y: Any) -> Any:
+        if (x is None) != (y is None):
+            raise ValueError("one tree has None where the other has an array")
+        return None if x is None else operation(x, y)
+
+    return rule
+
+
+def map_aligned(rule: Callable[..., Any], names: Sequence[str], *trees: Any, fit: Fit = operator.eq) -> Any:
+    """Map `rule` over the leaves of trees of one structure: `rows_aligned`, put together again.
 
     Returns:
       The tree of results, with the structure of the first tree.
+    """
+    results, treedef = rows_aligned(rule, names, *trees, fit=fit)
+    return treedef.unflatten(results)
+
+
+def rows_aligned(
+    rule: Callable[..., Any], names: Sequence[str], *trees: Any, fit: Fit = operator.eq
+) -> tuple[list[Any], Any]:
+    """Apply `rule` to the leaves of trees of one structure, one after the other.
+
+    Args:
+      rule: takes one leaf of each tree. A leaf may be None in any of them, and the rule must cope.
+      names: what the trees are called in messages, first tree first.
+      *trees: trees of the structure of the first; None counts as a leaf.
+      fit: whether a leaf of the first tree may have another shape than its counterpart.
+
+    Returns:
+      The results, and the structure of the first tree.
 
     Raises:
       ValueError: the structures differ, or the shapes of two leaves; names the trees, the path and both sides.
@@ -52,7 +84,7 @@ def map_aligned(
             if leaf is None or other is None or is_float0(leaf) or is_float0(other):
                 continue
             a, b = _shape(leaf), _shape(other)
-            if a != b and not (broadcast_scalars and () in (a, b)):
+            if not fit(a, b):
                 raise ValueError(f"{names[0]} and {name} differ in shape{_at(trees[0], i)}: {a} and {b}")
         columns.append(others)
     results = []
@@ -62,7 +94,7 @@ def map_aligned(
         except Exception as error:
             error.add_note(f"at the leaf{_at(trees[0], i)} of {names[0]}")
             raise
-    return treedef.unflatten(results)
+    return results, treedef
 
 
 def _at(tree: Any, i: int) -> str:

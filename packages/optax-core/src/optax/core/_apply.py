@@ -2,9 +2,22 @@
 
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
+
 from optax.core._align import map_aligned
-from optax.core._numerics import as_array, at_precision, dtype_of, is_complex, is_float0, is_inexact, scaled, wide
+from optax.core._numerics import (
+    as_array,
+    at_precision,
+    dtype_of,
+    is_complex,
+    is_float0,
+    is_inexact,
+    is_random_key,
+    promoted,
+    scaled,
+    wide,
+)
 from optax.core._types import Numeric, Updates
 
 __all__ = ["apply_updates", "incremental_update", "periodic_update"]
@@ -37,7 +50,11 @@ def apply_updates(params: T, updates: Updates) -> T:
         p, u = as_array(p), as_array(u)
         if is_inexact(u.dtype) > is_inexact(p.dtype) or is_complex(u.dtype) > is_complex(p.dtype):
             raise TypeError(f"a {u.dtype} update cannot be added to a {p.dtype} parameter")
-        if u.dtype == p.dtype or not is_inexact(p.dtype):
+        if u.dtype == p.dtype:
+            return p + u
+        if not is_inexact(p.dtype):
+            if promoted(p.dtype, u.dtype) != p.dtype:
+                raise TypeError(f"a {u.dtype} update cannot be added to a {p.dtype} parameter")
             return p + u.astype(p.dtype)
         precision = wide(p.dtype, u.dtype)
         total = p.astype(at_precision(p.dtype, precision)) + u.astype(at_precision(p.dtype, precision))
@@ -58,19 +75,23 @@ def incremental_update(new_tensors: T, old_tensors: T, step_size: Any) -> T:
     Returns:
       The new average, with the dtypes of `old_tensors`; computed in float32 or wider and rounded once. A step that is
       small against the average is lost where that is stored in 16 bits: keep averages in float32. A leaf that is None
-      in `new_tensors` stays as it was.
+      or of dtype float0 in `new_tensors` stays as it was.
 
     Raises:
       ValueError: structures or shapes differ.
+      TypeError: a leaf of `old_tensors` is of an integer dtype, or real where the new one is complex.
     """
 
     def on_leaf(old: Any, new: Any) -> Any:
-        if old is None or new is None:
+        if old is None or new is None or is_float0(new):
             return old
-        precision = wide(dtype_of(old), dtype_of(new))
-        dtype = as_array(old).dtype
-        old, new = (as_array(x).astype(at_precision(dtype_of(x), precision)) for x in (old, new))
-        return (scaled(new, step_size) + scaled(old, 1 - step_size)).astype(dtype)
+        dtype = dtype_of(old)
+        if not is_inexact(dtype) or is_complex(dtype_of(new)) > is_complex(dtype):
+            raise TypeError(f"{dtype_of(new)} tensors cannot be averaged into {dtype} ones")
+        precision = wide(dtype, dtype_of(new))
+        step = jnp.asarray(step_size, precision)
+        old, new = (as_array(x).astype(at_precision(dtype, precision)) for x in (old, new))
+        return (scaled(new, step) + scaled(old, 1 - step)).astype(dtype)
 
     average: T = map_aligned(on_leaf, ["old_tensors", "new_tensors"], old_tensors, new_tensors)
     return average
@@ -91,7 +112,7 @@ def periodic_update(new_tensors: T, old_tensors: T, steps: Numeric, update_perio
     Raises:
       ValueError: structures or shapes differ, or `update_period` is below 1.
     """
-    if isinstance(update_period, int) and update_period < 1:
+    if not isinstance(update_period, jax.core.Tracer) and update_period < 1:
         raise ValueError(f"update_period must be at least 1, not {update_period}")
     due = jnp.asarray(steps) % update_period == 0
 
@@ -99,7 +120,7 @@ def periodic_update(new_tensors: T, old_tensors: T, steps: Numeric, update_perio
         if old is None or new is None:
             return old
         old = as_array(old)
-        return jnp.where(due, jnp.asarray(new).astype(old.dtype), old)
+        return jnp.where(due, new if is_random_key(new) else jnp.asarray(new).astype(old.dtype), old)
 
     chosen: T = map_aligned(on_leaf, ["old_tensors", "new_tensors"], old_tensors, new_tensors)
     return chosen

@@ -46,7 +46,7 @@ def chain(*args: GradientTransformation) -> GradientTransformationExtraArgs:
         updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, OptState]:
         if not isinstance(state, (tuple, list)) or len(state) != len(stages):
-            found = f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
+            found = f"{len(state)} of them" if type(state) in (tuple, list) else type(state).__name__
             raise ValueError(
                 f"the state of a chain of {len(stages)} stages is a tuple of {len(stages)} states, not {found}: "
                 "pass what its own init(params) returned"
@@ -62,16 +62,11 @@ def chain(*args: GradientTransformation) -> GradientTransformationExtraArgs:
 
 
 def _stage(i: int, tx: Any) -> GradientTransformationExtraArgs:
-    if isinstance(tx, GradientTransformation):
-        return with_extra_args_support(tx)
-    if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
-        hint = f"; call it: {tx.__name__}(...)" if inspect.isroutine(tx) else ""
-        hint = "; unpack it: chain(*transformations)" if isinstance(tx, (list, tuple)) else hint
-        raise TypeError(f"argument {i} of chain is no transformation but {tx!r}{hint}")
-    # Another library's transformation, or a class with the two methods.
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(tx.update).parameters.values())
-    kind = GradientTransformationExtraArgs if takes_any else GradientTransformation
-    return with_extra_args_support(kind(tx.init, tx.update))
+    if callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None)):
+        return with_extra_args_support(tx)  # another library's, or a class with the two methods
+    hint = f"; call it: {tx.__name__}(...)" if inspect.isroutine(tx) else ""
+    hint = "; unpack it: chain(*transformations)" if isinstance(tx, (list, tuple)) else hint
+    raise TypeError(f"argument {i} of chain is no transformation but {tx!r}{hint}")
 
 
 @contextlib.contextmanager

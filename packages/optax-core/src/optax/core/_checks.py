@@ -36,10 +36,19 @@ def check_hyperparameter(
         return
     if not _is_real_scalar(value):
         wanted = "a real number or a schedule (a function of the step count)" if schedule else "a real number"
-        raise TypeError(f"{name} must be {wanted}, not {value!r}")
-    if not least <= float(value) < below and not (float(value) == below == math.inf):
+        shape = f" of shape {value.shape}" if getattr(value, "shape", ()) else ""
+        raise TypeError(f"{name} must be {wanted}, not {value!r}{shape}")
+    number = _as_float(value)
+    if not least <= number < below and not (number == below == math.inf):
         bounds = [f"at least {least}"] * (least > -math.inf) + [f"below {below}"] * (below < math.inf)
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value}")
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf if value > 0 else -math.inf
 
 
 def _is_real_scalar(value: Any) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from optax.core import _numerics as numerics
-from optax.core._align import map_aligned
+from optax.core._align import rows_aligned
 from optax.core._types import (
     NO_PARAMS_MSG,
     GradientTransformation,
@@ -73,27 +74,19 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
     names = ["updates", *(f"state slot {i}" for i in range(1, len(slots) + 1)), *_read_names(reads)]
     width = 1 + len(slots)
 
-    def on_leaf(g: Any, *rest: Any) -> Any:
+    def on_leaf(g: Any, *rest: Any) -> tuple[Any, ...]:
         if g is None or numerics.is_float0(g):
-            return _Row((g, *rest[: width - 1]))
+            return g, *rest[: width - 1]
         if missing := [name for name, x in zip(names[1:], rest, strict=True) if x is None]:
             raise ValueError(f"updates has an array where {missing[0]} has None")
-        return _Row(_apply(rule, width, jnp.asarray(g), *map(jnp.asarray, rest)))
+        return _apply(rule, width, jnp.asarray(g), *map(jnp.asarray, rest))
 
     # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: every
     # result is cast back to the dtype of what it replaces.
     with jax.numpy_dtype_promotion("standard"):
-        rows = map_aligned(on_leaf, names, updates, *slots, *reads)
-    columns = tuple(jax.tree.map(lambda row, i=i: row[i], rows, is_leaf=_is_row) for i in range(width))
+        rows, treedef = rows_aligned(on_leaf, names, updates, *slots, *reads)
+    columns = tuple(treedef.unflatten([row[i] for row in rows]) for i in range(width))
     return columns if slots else columns[0]
-
-
-class _Row(tuple[Any, ...]):
-    """The results for one leaf; a type of its own, so that no tuple of the user's is taken for it."""
-
-
-def _is_row(x: Any) -> bool:
-    return isinstance(x, _Row)
 
 
 def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
@@ -103,15 +96,19 @@ def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
 def _apply(rule: Callable[..., Any], width: int, *old: jax.Array) -> tuple[jax.Array, ...]:
     precision = numerics.wide(*(x.dtype for x in old))
     result = rule(*(x.astype(numerics.at_precision(x.dtype, precision)) for x in old))
-    results = result if width > 1 else (result,)
+    results = result if isinstance(result, (tuple, list)) else (result,)
     if len(results) != width:
-        raise ValueError(f"the rule returned {len(results)} arrays, expected {width}: the update and one for each slot")
-    return tuple(_written(x, before) for x, before in zip(results, old, strict=False))
+        number = f"{len(results)} array{'s' * (len(results) != 1)}"
+        raise ValueError(f"the rule returned {number}, expected {width}: the update and one for each slot")
+    update, *new_slots = results
+    kept = old[0].dtype if numerics.is_inexact(old[0].dtype) else numerics.wide()
+    return _written(update, kept, old[0]), *(
+        _written(x, before.dtype, before) for x, before in zip(new_slots, old[1:], strict=False)
+    )
 
 
-def _written(x: jax.Array, before: jax.Array) -> jax.Array:
-    """`x` as it is stored in the place of `before`."""
-    dtype = before.dtype if numerics.is_inexact(before.dtype) else numerics.wide()
+def _written(x: jax.Array, dtype: Any, before: jax.Array) -> jax.Array:
+    """`x` in `dtype`, as it is stored in the place of `before`."""
     if jnp.shape(x) != before.shape:
         raise ValueError(f"the rule turned an array of shape {before.shape} into one of shape {jnp.shape(x)}")
     if jnp.iscomplexobj(x) and not numerics.is_complex(dtype):
@@ -175,6 +172,8 @@ def new_slot(params: Params, *, decay: Any = None, dtype: Any = None, real: bool
     """
 
     def zeros(p: Any) -> jax.Array:
+        if numerics.is_random_key(p):  # no parameter, though it may lie among them
+            return jnp.zeros_like(p)
         wanted = slot_dtype(numerics.dtype_of(p), decay) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
         if real and numerics.is_complex(wanted):
             wanted = numerics.wide(wanted)
@@ -199,7 +198,7 @@ def moving_average(x: jax.Array, average: jax.Array, decay: Any) -> jax.Array:
     return scaled(average, decay) + scaled(x, 1 - decay)
 
 
-def total_weight(decay: Any, count: jax.Array) -> jax.Array:
+def total_weight(decay: Any, count: Any) -> jax.Array:
     """1 - decay**count: what the weights of the first `count` terms of a moving average add up to.
 
     Args:
@@ -210,7 +209,7 @@ def total_weight(decay: Any, count: jax.Array) -> jax.Array:
       A scalar of the default floating dtype; accurate where `decay` is a Python number close to 1, since nothing is
       then subtracted from 1.
     """
-    t = count.astype(float)
+    t = numerics.as_array(count).astype(float)
     if isinstance(decay, (int, float)) and 0 < decay < 1:
         return -jnp.expm1(t * math.log(decay))
     return 1 - jnp.asarray(decay, t.dtype) ** t

@@ -24,12 +24,20 @@ finfo: Any = jnp.finfo  # unannotated in JAX
 def as_array(x: Any) -> jax.Array:
     """`x` as a JAX array of a strong type; `jnp.asarray` leaves a Python number weakly typed."""
     x = jnp.asarray(x)
-    return jnp.asarray(x, x.dtype) if x.weak_type else x
+    return jnp.asarray(x, x.dtype) if getattr(x, "weak_type", False) else x
 
 
-def dtype_of(x: Any) -> np.dtype[Any]:
-    """The dtype of an array, a `ShapeDtypeStruct` or a Python number."""
-    return np.dtype(x.dtype) if hasattr(x, "dtype") and isinstance(x.dtype, np.dtype) else jnp.asarray(x).dtype
+def dtype_of(x: Any) -> Any:
+    """The dtype that JAX gives to an array, a `ShapeDtypeStruct`, a NumPy array or a Python number."""
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        return jnp.asarray(x).dtype
+    return dtype if is_random_key(x) or is_float0(x) else jax.dtypes.canonicalize_dtype(dtype)
+
+
+def is_random_key(x: Any) -> bool:
+    """Whether `x` is a typed random key, or the form of one."""
+    return hasattr(x, "dtype") and bool(jnp.issubdtype(x.dtype, jax.dtypes.prng_key))
 
 
 def is_float0(x: Any) -> bool:
@@ -83,6 +91,12 @@ def abs_sq(x: Any) -> jax.Array:
     x = as_array(x)
     square: jax.Array = x.real * x.real + x.imag * x.imag if is_complex(x.dtype) else x * x
     return square
+
+
+def absolute_value(x: jax.Array) -> jax.Array:
+    """|x|, real, with derivative 0 at 0 (that of `jnp.abs` is 1 for real arrays)."""
+    magnitude: jax.Array = safe_sqrt(abs_sq(x)) if is_complex(x.dtype) else x * jnp.sign(x)
+    return magnitude
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
@@ -166,10 +180,15 @@ def safe_norm(
 
     Returns:
       The norms, float32 (float64 for an `x` of that precision), with `axis` reduced.
+
+    Raises:
+      ValueError: `min_norm` is not a scalar.
     """
     x = widen(x)
     norm = jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=True)
     floor = jnp.asarray(min_norm, norm.dtype)
+    if floor.shape != ():
+        raise ValueError(f"min_norm must be a scalar, not of shape {floor.shape}")
     small = norm <= floor
     # The gradient must not pass through norm(0), whose derivative is NaN: `where` alone would multiply it by zero.
     kept = jnp.linalg.norm(jnp.where(small, jnp.ones_like(x), x), ord=ord, axis=axis, keepdims=True)
@@ -190,7 +209,7 @@ def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
       A scalar, float32 (float64 for an `x` of that precision); `min_rms` for an empty `x`.
     """
     x = widen(x)
-    mean = jnp.sum(abs_sq(x)) / max(x.size, 1)
+    mean = jnp.sum(abs_sq(x)) / float(max(x.size, 1))  # a Python int of more than 31 bits would not become an array
     rms = safe_sqrt(mean)
     floor = jnp.asarray(min_rms, rms.dtype)
     return jnp.where(rms <= floor, floor, rms)
@@ -204,7 +223,7 @@ def _scale_gradient(x: jax.Array, scale: Any) -> jax.Array:
 @_scale_gradient.defjvp
 def _scale_gradient_jvp(primals: tuple[jax.Array, Any], tangents: tuple[jax.Array, Any]) -> tuple[jax.Array, jax.Array]:
     (x, scale), (dx, _) = primals, tangents
-    return _scale_gradient(x, scale), scaled(dx, scale)
+    return _scale_gradient(x, scale), dx if is_float0(dx) else scaled(dx, scale)
 
 
 def scale_gradient(inputs: T, scale: Any) -> T:
@@ -232,10 +251,16 @@ def scaled(x: jax.Array, s: Any) -> jax.Array:
       An array of the shape and dtype of `x`: a float32 scalar does not widen a bfloat16 array, nor the reverse.
 
     Raises:
+      TypeError: `x` is of an integer dtype.
       ValueError: `s` has a shape, and not that of `x`.
     """
-    if type(s) in (int, float):  # weakly typed: takes the dtype of x by itself
-        return x * s
+    if not is_inexact(x.dtype):
+        raise TypeError(f"an array of dtype {x.dtype} cannot be scaled in that dtype")
+    if type(s) in (int, float):
+        return x * float(s)  # weakly typed: takes the dtype of x by itself
     if jnp.shape(s) not in ((), x.shape):
         raise ValueError(f"a factor of shape {jnp.shape(s)} would broadcast against an array of shape {x.shape}")
-    return x * jnp.asarray(s, x.real.dtype if is_complex(x.dtype) else x.dtype)
+    if not is_complex(x.dtype):
+        return x * jnp.asarray(s, x.dtype)
+    s = jnp.asarray(s, x.real.dtype)  # part by part: as a complex number, infinity times s would have a part of NaN
+    return jax.lax.complex(x.real * s, x.imag * s)

@@ -5,11 +5,15 @@ A closure cannot say where it came from. A factory decorated with `recorded` han
 their hash and their pickled form from it.
 """
 
+import dataclasses
+import enum
 import functools
 import importlib
 import inspect
+import math
+import pickle
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -66,7 +70,7 @@ class Recipe:
                 shown.append(f"{parameter.name}={_show(value)}")
             else:
                 shown.append(_show(value))
-        module, name = address(self.factory)
+        module, name = address(self.factory) or (self.factory.__module__, self.factory.__qualname__)
         return f"{module}.{name}({', '.join(shown)})"
 
     def _key(self) -> Hashable:
@@ -81,7 +85,13 @@ class Recipe:
         return hash(self._key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _recipe_at, (*address(self.factory), self.arguments.args, self.arguments.kwargs)
+        found = address(self.factory)
+        if found is None:
+            raise pickle.PicklingError(
+                f"{self.factory.__qualname__} cannot be found in {self.factory.__module__}: "
+                "define the factory at the top level of a module"
+            )
+        return _recipe_at, (*found, self.arguments.args, self.arguments.kwargs)
 
 
 def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -98,15 +108,30 @@ def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Cal
     return decorate
 
 
-def address(thing: Any) -> tuple[str, str]:
-    """Module and name under which `thing` is imported: its public package if that has it, else where it is defined."""
-    module, name = thing.__module__, thing.__qualname__
-    public = module.split("._", 1)[0]
-    return (public if getattr(sys.modules.get(public), name, None) is thing else module), name
+def address(thing: Any) -> tuple[str, str] | None:
+    """The module and the name that `thing` can be imported by: its public package if that has it, else its module."""
+    module = getattr(thing, "__module__", None)
+    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
+    if name is None:
+        return None
+    public = [] if module is None else [module.split("._", 1)[0], module]
+    for home in [*public, "jax.numpy", "numpy"]:
+        if _attribute(sys.modules.get(home), name) is thing:
+            return home, name
+    return None
+
+
+def _attribute(module: Any, name: str) -> Any:
+    """What goes by a dotted name in a module, or None."""
+    first, *rest = name.split(".")
+    found = vars(module).get(first) if module is not None else None  # `getattr` would run a module's own __getattr__
+    for part in rest:
+        found = getattr(found, part, None)
+    return found
 
 
 def _recipe_at(module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recipe:
-    return Recipe.of(getattr(importlib.import_module(module), name), *args, **kwargs)
+    return Recipe.of(_attribute(importlib.import_module(module), name), *args, **kwargs)
 
 
 def _key(x: Any) -> Hashable:
@@ -118,9 +143,13 @@ def _key(x: Any) -> Hashable:
     if isinstance(x, (np.ndarray, np.generic, jax.Array)):
         value = np.asarray(x)
         return str(value.dtype), value.shape, value.tobytes()
+    if isinstance(x, np.dtype):  # equal to its name and its class, but of another hash
+        return np.dtype, str(x)
     if isinstance(x, Mapping):
-        return type(x), tuple((k, _key(v)) for k, v in x.items())
-    if type(x) in (list, tuple, set) or (isinstance(x, tuple) and type(x).__hash__ is tuple.__hash__):
+        return type(x), frozenset((k, _key(v)) for k, v in x.items())
+    if isinstance(x, (set, frozenset)):
+        return type(x), frozenset(map(_key, x))
+    if isinstance(x, list) or (isinstance(x, tuple) and type(x).__hash__ is tuple.__hash__):
         return type(x), tuple(map(_key, x))
     if isinstance(x, functools.partial):
         return functools.partial, _key(x.func), _key(x.args), _key(x.keywords)
@@ -149,27 +178,45 @@ class _ByIdentity:
 
 
 def _show(x: Any) -> str:
-    """Source text for `x`, given the modules that it names."""
-    if isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer) and not _is_random_key(x):
-        return f"jax.numpy.array({x.tolist()!r}, dtype={str(x.dtype)!r})"
-    if isinstance(x, np.ndarray):
-        return f"numpy.array({x.tolist()!r}, dtype={str(x.dtype)!r})"
-    if isinstance(x, np.generic):
-        return f"numpy.{type(x).__name__}({x.item()!r})"
-    name = getattr(x, "__name__", None)
-    if name is not None and getattr(jnp, name, None) is x:
-        return f"jax.numpy.{name}"
+    """Source text for `x`, given the modules that it names; its own `repr` where there is none."""
+    if isinstance(x, jax.core.Tracer):
+        return repr(x)
+    if _is_random_key(x):
+        return f"jax.random.wrap_key_data({_show(jax.random.key_data(x))}, impl={str(jax.random.key_impl(x))!r})"
+    if isinstance(x, (jax.Array, np.ndarray, np.generic)):
+        return _show_array(x)
+    if isinstance(x, np.dtype):
+        return f"jax.numpy.dtype({x.name!r})"
+    if isinstance(x, float) and not math.isfinite(x):
+        return f"float('{x}')"
     if type(x) is dict:
-        return "{" + ", ".join(f"{_show(k)}: {_show(v)}" for k, v in x.items()) + "}"
+        return f"{{{', '.join(f'{_show(k)}: {_show(v)}' for k, v in x.items())}}}"
     if type(x) is list:
-        return f"[{', '.join(map(_show, x))}]"
+        return f"[{_listed(x)}]"
     if type(x) is tuple:
-        return f"({', '.join(map(_show, x))}{',' * (len(x) == 1)})"
+        return f"({_listed(x)}{',' * (len(x) == 1)})"
     if isinstance(x, functools.partial):
-        rest = [_show(v) for v in x.args] + [f"{k}={_show(v)}" for k, v in x.keywords.items()]
-        return f"functools.partial({', '.join([_show(x.func), *rest])})"
-    if inspect.isroutine(x) or inspect.isclass(x):
-        module, name = address(x)
-        if "<" not in name:  # neither a lambda nor local to a function
-            return name if module == "builtins" else f"{module}.{name}"
-    return repr(x)
+        return f"functools.partial({_listed([x.func, *x.args], x.keywords)})"
+    if isinstance(x, enum.Enum):
+        return f"{_show(type(x))}.{x.name}"
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        return repr(x) if getattr(x, "_recipe", None) else f"{_show(type(x))}({_listed(x)})"
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return f"{_show(type(x))}({_listed((), {f.name: getattr(x, f.name) for f in dataclasses.fields(x) if f.init})})"
+    found = address(x)
+    if found is None:
+        return repr(x)
+    return found[1] if found[0] == "builtins" else ".".join(found)
+
+
+def _listed(args: Iterable[Any], kwargs: Mapping[str, Any] | None = None) -> str:
+    return ", ".join([*map(_show, args), *(f"{name}={_show(v)}" for name, v in (kwargs or {}).items())])
+
+
+def _show_array(x: Any) -> str:
+    if isinstance(x, np.generic) and getattr(np, type(x).__name__, None) is type(x):
+        return f"numpy.{type(x).__name__}({_show(x.item())})"
+    module = "numpy" if isinstance(x, np.ndarray) else "jax.numpy"
+    if not x.size:
+        return f"{module}.zeros({x.shape}, dtype={str(x.dtype)!r})"
+    return f"{module}.array({_show(x.tolist())}, dtype={str(x.dtype)!r})"

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from optax.core._align import map_aligned
+
+from optax.core._align import any_shapes, map_aligned
 from optax.core._numerics import is_float0
 from optax.core._types import (
     EmptyState,
@@ -86,6 +87,6 @@ def stateless_with_tree_map(f: Callable[[Any, Any], Any]) -> GradientTransformat
 
         if params is None:
             return map_aligned(on_leaf, ["updates"], updates), state
-        return map_aligned(on_leaf, ["updates", "params"], updates, params), state
+        return map_aligned(on_leaf, ["updates", "params"], updates, params, fit=any_shapes), state
 
     return GradientTransformation(init_empty_state, update)

@@ -1,10 +1,12 @@
 """The protocol: a gradient transformation is two pure functions, `init` and `update`."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import jax
 import numpy as np
+
 from optax.core._recipe import P, Recipe, recorded
 
 __all__ = [
@@ -120,9 +122,9 @@ class GradientTransformation(_InitUpdate):
         return super().__repr__() if self._recipe is None else repr(self._recipe)
 
     def __eq__(self, other: object) -> bool:
-        if self._recipe is None or not isinstance(other, GradientTransformation):
+        if self._recipe is None and getattr(other, "_recipe", None) is None:
             return super().__eq__(other)
-        return self._recipe == other._recipe
+        return isinstance(other, GradientTransformation) and self._recipe == other._recipe
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -173,6 +175,10 @@ def _remake(recipe: Recipe) -> Any:
     return recipe()
 
 
+def _takes_any_keyword(function: Callable[..., Any]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+
+
 class EmptyState(NamedTuple):
     """The state of a transformation that remembers nothing."""
 
@@ -198,13 +204,16 @@ def with_extra_args_support(tx: GradientTransformation) -> GradientTransformatio
     """Let `tx.update` accept extra keyword arguments.
 
     Args:
-      tx: a transformation.
+      tx: a transformation; one of another library's class will do, and is taken to use extra arguments if its
+        `update` is declared with `**kwargs`.
 
     Returns:
       `tx` itself if it takes extra arguments, else a transformation that drops them.
     """
     if isinstance(tx, GradientTransformationExtraArgs):
         return tx
+    if not isinstance(tx, GradientTransformation) and _takes_any_keyword(tx.update):
+        return GradientTransformationExtraArgs(tx.init, tx.update)
 
     def update(
         updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any

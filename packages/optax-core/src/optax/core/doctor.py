@@ -5,11 +5,13 @@ away, and versions that do not go together. Prints the commands that repair it.
 """
 
 import base64
+import csv
 import hashlib
 import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from optax.core._collision import DISTRIBUTIONS
 
@@ -33,7 +35,7 @@ def foreign_version() -> str | None:
       Its version, or `None`.
     """
     for dist in metadata.distributions(name="optax"):
-        if any(file.parts[0] == "optax" for file in dist.files or ()):
+        if any(path.startswith("optax/") for path, _ in _record(dist)):
             return dist.version
     return None
 
@@ -99,18 +101,25 @@ def _installed() -> Iterator[metadata.Distribution]:
             continue
 
 
+def _record(dist: metadata.Distribution) -> Iterator[tuple[str, str]]:
+    """Path and hash of every installed file, also of those that are gone: `dist.files` forgets them on Python 3.12."""
+    for path, written_hash, *_ in csv.reader((dist.read_text("RECORD") or "").splitlines()):
+        yield path, written_hash
+
+
 def _damage(dist: metadata.Distribution) -> Iterator[str]:
-    for file in dist.files or ():
-        if file.hash is None:  # the record itself, byte code
+    for path, written_hash in _record(dist):
+        algorithm, _, expected = written_hash.partition("=")
+        if not expected:  # the record itself, byte code
             continue
         try:
-            content = file.read_binary()
+            content = Path(str(dist.locate_file(path))).read_bytes()
         except OSError:
-            yield f"{file} is missing"
+            yield f"{path} is missing"
             continue
-        digest = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, content).digest())
-        if digest.rstrip(b"=").decode() != file.hash.value:
-            yield f"{file} was changed"
+        digest = base64.urlsafe_b64encode(hashlib.new(algorithm, content).digest())
+        if digest.rstrip(b"=").decode() != expected:
+            yield f"{path} was changed"
 
 
 def _within(version: str, bounds: str) -> bool:

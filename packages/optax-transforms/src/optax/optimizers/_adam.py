@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
+
 from optax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jax.typing import DTypeLike
+
 from optax.core import GradientTransformationExtraArgs, Numeric, ScalarOrSchedule, chain, identity, transformation
 from optax.transforms import scale_by_learning_rate, trace
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+
 from optax.core import (
     EmptyState,
     GradientTransformation,

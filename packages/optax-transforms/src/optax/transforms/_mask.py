@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
 from optax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,

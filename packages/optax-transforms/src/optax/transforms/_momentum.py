@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 from jax.typing import DTypeLike
+
 from optax.core import (
     GradientTransformation,
     Numeric,

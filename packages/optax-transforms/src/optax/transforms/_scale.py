@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
 from optax.core import (
     EmptyState,
     GradientTransformation,

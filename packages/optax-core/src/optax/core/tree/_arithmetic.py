@@ -7,21 +7,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from optax.core._align import map_aligned
+import numpy as np
+
+from optax.core._align import Fit, map_aligned, on_pairs, rows_aligned, same_or_scalar
 from optax.core._numerics import as_array, at_precision, is_inexact, promoted, scaled, wide, widen
 from optax.core._types import PyTree
 
 __all__ = ["add", "add_scale", "allclose", "clip", "conj", "div", "mul", "real", "scale", "sub", "where"]
 
 
-def _both(operation: Callable[[Any, Any], Any], tree_x: PyTree, tree_y: PyTree) -> PyTree:
-    def on_leaf(x: Any, y: Any) -> Any:
-        if (x is None) != (y is None):
-            raise ValueError("one of tree_x and tree_y has None where the other has an array")
-        return None if x is None else operation(x, y)
-
-    # A scalar beside an array is a factor or an offset; any other two shapes must agree.
-    return map_aligned(on_leaf, ["tree_x", "tree_y"], tree_x, tree_y, broadcast_scalars=True)
+def _both(operation: Callable[[Any, Any], Any], tree_x: PyTree, tree_y: PyTree, fit: Fit = same_or_scalar) -> PyTree:
+    return map_aligned(on_pairs(operation), ["tree_x", "tree_y"], tree_x, tree_y, fit=fit)
 
 
 def add(tree_x: PyTree, tree_y: PyTree, *other_trees: PyTree) -> PyTree:
@@ -145,13 +141,25 @@ def clip(tree: PyTree, min_value: Any = None, max_value: Any = None) -> PyTree:
       max_value: scalar, the largest value allowed; None for no bound.
 
     Returns:
-      The tree, in its dtypes.
+      The tree, in its dtypes; an integer leaf becomes floating where a bound is.
     """
 
-    def bound(x: Any, value: Any) -> Any:
-        return None if value is None else jnp.asarray(value, x.dtype)
+    def on_leaf(x: Any) -> jax.Array:
+        x = as_array(x)
+        return jnp.clip(x, *(_bound(value, x.dtype) for value in (min_value, max_value)))
 
-    return jax.tree.map(lambda x: jnp.clip(x, bound(x, min_value), bound(x, max_value)), jax.tree.map(as_array, tree))
+    return jax.tree.map(on_leaf, tree)
+
+
+def _bound(value: Any, dtype: Any) -> Any:
+    """A bound that neither widens a floating leaf of `dtype` nor wraps round in an integer one."""
+    if value is None:
+        return None
+    if is_inexact(dtype):
+        return jnp.asarray(value, dtype)
+    if isinstance(value, (int, np.integer)):
+        return int(np.clip(value, np.iinfo(dtype).min, np.iinfo(dtype).max))
+    return value  # a fraction: JAX's rules make the leaf floating
 
 
 def conj(tree: PyTree) -> PyTree:
@@ -192,7 +200,7 @@ def where(condition: Any, tree_x: PyTree, tree_y: PyTree) -> PyTree:
     Raises:
       ValueError: structures or shapes differ.
     """
-    return _both(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
+    return _both(lambda x, y: jnp.where(condition, x, y), tree_x, tree_y, fit=operator.eq)
 
 
 def allclose(a: PyTree, b: PyTree, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> jax.Array:
@@ -211,5 +219,9 @@ def allclose(a: PyTree, b: PyTree, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan
     Raises:
       ValueError: structures or shapes differ.
     """
-    close = _both(lambda x, y: jnp.allclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan), a, b)
-    return functools.reduce(jnp.logical_and, jax.tree.leaves(close), jnp.asarray(True))
+
+    def on_leaf(x: Any, y: Any) -> jax.Array:
+        return jnp.allclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+    close, _ = rows_aligned(on_pairs(on_leaf), ["a", "b"], a, b)
+    return functools.reduce(jnp.logical_and, (x for x in close if x is not None), jnp.asarray(True))

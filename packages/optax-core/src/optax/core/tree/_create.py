@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
-from optax.core._numerics import as_array, dtype_of, is_complex, promoted
+
+from optax.core._numerics import as_array, dtype_of, is_complex, is_float0, is_random_key, promoted
 from optax.core._types import PyTree
 
 __all__ = [
@@ -37,7 +38,13 @@ def full_like(tree: PyTree, fill_value: Any, dtype: Any = None) -> PyTree:
     Returns:
       A tree of strongly typed arrays.
     """
-    return jax.tree.map(lambda x: jnp.full_like(x, fill_value, dtype=dtype_of(x) if dtype is None else dtype), tree)
+
+    def on_leaf(x: Any) -> Any:
+        if is_random_key(x) and dtype is None:
+            return jnp.full_like(x, fill_value)
+        return jnp.full_like(x, fill_value, dtype=dtype_of(x) if dtype is None else dtype)
+
+    return jax.tree.map(on_leaf, tree)
 
 
 def zeros_like(tree: PyTree, dtype: Any = None) -> PyTree:
@@ -146,7 +153,7 @@ def cast(tree: PyTree, dtype: Any) -> PyTree:
     Raises:
       TypeError: a complex leaf would become real; take `real` first if that is meant.
     """
-    return tree if dtype is None else jax.tree.map(lambda x: _cast_leaf(x, np.dtype(dtype)), tree)
+    return tree if dtype is None else jax.tree.map(lambda x: _cast_leaf(x, jax.dtypes.canonicalize_dtype(dtype)), tree)
 
 
 def cast_like(tree: PyTree, other_tree: PyTree) -> PyTree:
@@ -165,7 +172,9 @@ def cast_like(tree: PyTree, other_tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x, like: _cast_leaf(x, dtype_of(like)), tree, other_tree)
 
 
-def _cast_leaf(x: Any, to: np.dtype[Any]) -> jax.Array:
+def _cast_leaf(x: Any, to: Any) -> Any:
+    if is_float0(x) or is_random_key(x):
+        return x
     if is_complex(dtype_of(x)) and not is_complex(to) and to != np.dtype(bool):
         raise TypeError(f"casting a {dtype_of(x)} leaf to {to} would drop its imaginary part")
     return as_array(x).astype(to)

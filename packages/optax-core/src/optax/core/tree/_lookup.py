@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, keystr, tree_flatten_with_path
+
 from optax.core._types import GradientTransformation, MaskedNode, Params, PyTree, TransformInitFn
 
 __all__ = ["NamedTupleKey", "ParamsPlaceholder", "get", "get_all_with_path", "map_params", "set"]
@@ -114,6 +116,7 @@ def set(tree: PyTree, filtering: Filter | None = None, /, **kwargs: Any) -> PyTr
 
     Raises:
       KeyError: a name is nowhere in the tree.
+      TypeError: a Python number with a fraction would replace an integer.
     """
     for key in kwargs:
         if not get_all_with_path(tree, key, filtering):
@@ -131,9 +134,12 @@ def set(tree: PyTree, filtering: Filter | None = None, /, **kwargs: Any) -> PyTr
 
 def _in_place_of(old: Any, new: Any) -> Any:
     def on_leaf(before: Any, after: Any) -> Any:
-        if isinstance(before, jax.Array) and isinstance(after, (bool, int, float, complex)):
-            return jnp.asarray(after, before.dtype)
-        return after
+        weak = getattr(after, "weak_type", isinstance(after, (bool, int, float, complex)))
+        if not weak or not isinstance(before, (jax.Array, np.ndarray, np.generic)):
+            return after
+        if jnp.issubdtype(before.dtype, jnp.integer) and isinstance(after, float) and not after.is_integer():
+            raise TypeError(f"{after} does not fit the dtype {before.dtype} of what it replaces")
+        return jnp.asarray(after, before.dtype)
 
     old_structure: Any = jax.tree.structure(old)
     if old_structure != jax.tree.structure(new):

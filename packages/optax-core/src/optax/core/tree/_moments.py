@@ -4,8 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
 from optax.core._leaves import debias, moving_average, over_leaves, scaled, total_weight
-from optax.core._numerics import abs_sq, as_array, is_complex
+from optax.core._numerics import abs_sq, absolute_value, as_array, is_complex
 from optax.core._types import PyTree, Updates
 
 __all__ = ["bias_correction", "update_infinity_moment", "update_moment", "update_moment_per_elem_norm"]
@@ -50,7 +51,12 @@ def update_moment_per_elem_norm(updates: Updates, moments: PyTree, decay: Any, o
     """
 
     def rule(g: jax.Array, m: jax.Array) -> tuple[jax.Array, jax.Array]:
-        power = abs_sq(g) ** (order / 2) if is_complex(g.dtype) else g**order
+        # An even power of |g| needs no root, whose derivative at 0 is infinite.
+        power = (
+            (abs_sq(g) ** (order // 2) if order % 2 == 0 else absolute_value(g) ** order)
+            if is_complex(g.dtype)
+            else g**order
+        )
         return g, moving_average(power.astype(m.dtype), m, decay)
 
     return over_leaves(rule, updates, moments)[1]

@@ -7,8 +7,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from optax.core._align import map_aligned
-from optax.core._numerics import abs_sq, as_array, at_precision, is_inexact, promoted, safe_sqrt, wide, widen
+
+from optax.core._align import on_pairs, rows_aligned
+from optax.core._numerics import (
+    abs_sq,
+    absolute_value,
+    as_array,
+    at_precision,
+    is_inexact,
+    promoted,
+    safe_sqrt,
+    wide,
+    widen,
+)
 from optax.core._types import PyTree
 
 __all__ = ["max", "min", "norm", "sum", "vdot"]
@@ -59,8 +70,6 @@ def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
     """
 
     def on_leaf(x: Any, y: Any) -> Any:
-        if x is None or y is None:
-            return None
         x, y = as_array(x), as_array(y)
         if not is_inexact(promoted(x.dtype, y.dtype)):
             return jnp.sum(x * y)
@@ -68,7 +77,8 @@ def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
         # An elementwise product, not a matrix one: it keeps a sharded leaf where it is and its precision full.
         return jnp.sum(jnp.conj(x.astype(precision)) * y.astype(precision))
 
-    return _total(jax.tree.leaves(map_aligned(on_leaf, ["tree_x", "tree_y"], tree_x, tree_y)))
+    terms, _ = rows_aligned(on_pairs(on_leaf), ["tree_x", "tree_y"], tree_x, tree_y)
+    return _total([term for term in terms if term is not None])
 
 
 def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = False) -> jax.Array:
@@ -89,7 +99,7 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
     if ord is None or ord == 2:
         square = jnp.asarray(_total([jnp.sum(abs_sq(x)) for x in leaves]), wide(*(x.dtype for x in leaves)))
         return square if squared else safe_sqrt(square)
-    absolute = [safe_sqrt(abs_sq(x)) if jnp.iscomplexobj(x) else jnp.abs(x) for x in leaves]
+    absolute = [absolute_value(x) for x in leaves]
     if ord == 1:
         value = jnp.asarray(_total([jnp.sum(x) for x in absolute]), wide(*(x.dtype for x in leaves)))
     elif ord in (jnp.inf, "inf"):
@@ -104,7 +114,7 @@ def _extreme(
 ) -> Any:
     values = [all_of(x) for x in map(as_array, leaves) if x.size]
     if not values:
-        return jnp.asarray(start)
+        return jnp.asarray(start, jnp.result_type(float))
     common = promoted(*(x.dtype for x in values))
     return functools.reduce(pair, [x.astype(common) for x in values])
 

@@ -1,0 +1,63 @@
+"""Optimizers, schedules, losses and gradient estimators for JAX, under one name.
+
+Each name is defined in one part (`optax.adam` in `optax.optimizers`) and fetched from it when it is first asked for:
+to import one part never imports the others. This file is the only `optax/__init__.py` of the project and belongs to
+the distribution `optax-meta`; without it, `optax` is a namespace package in which the installed parts are found.
+"""
+
+from importlib import import_module as _import_module
+from pkgutil import extend_path as _extend_path
+from typing import TYPE_CHECKING
+
+# The parts may lie on other path entries (editable installs do): keep looking where a namespace package would.
+__path__ = _extend_path(__path__, __name__)
+
+# `optax.core._collision` knows this file by it.
+__optax_meta__ = True
+
+from optax._meta_version import __version__ as __version__
+from optax.core import _collision
+
+_collision.check()
+del _collision
+
+# The parts whose public names are names of `optax` too, in the order in which they are searched.
+_FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "estimators")
+# The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
+_NESTED = ("tree",)
+
+if TYPE_CHECKING:  # the same for type checkers, which do not know this condition by any other name
+    from optax import core as core
+    from optax import estimators as estimators
+    from optax import losses as losses
+    from optax import optimizers as optimizers
+    from optax import schedules as schedules
+    from optax import transforms as transforms
+    from optax.core import *  # with optax.core.tree, which optax.tree repeats
+    from optax.estimators import *
+    from optax.losses import *
+    from optax.optimizers import *
+    from optax.schedules import *
+    from optax.transforms import *
+else:
+    del TYPE_CHECKING  # no name of ours
+
+    def __getattr__(name: str) -> object:
+        if name in _FLAT or name in _NESTED:
+            return _import_module(f"optax.{name}")
+        if name == "__all__":
+            return sorted({*_FLAT, *_NESTED}.union(*(__getattr__(part).__all__ for part in _FLAT)))
+        message = f"module 'optax' has no attribute {name!r}"
+        if name.startswith("_"):  # inspecting tools ask for many of these, and no part has any to offer
+            raise AttributeError(message, name=name)
+        for part in map(__getattr__, _FLAT):
+            if name in part.__all__:
+                return globals().setdefault(name, getattr(part, name))
+
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, __getattr__("__all__"), n=1)
+        raise AttributeError(message + "".join(f"; did you mean {other!r}?" for other in close), name=name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})
