@@ -79,7 +79,6 @@ def test_a_slot_of_integers_keeps_its_dtype(dtype: str) -> None:
     assert np.array_equal(slot, [1, 1])
 
 
-@pytest.mark.xfail(strict=True, reason="an integer slot goes through float32 on its way to the rule")
 @pytest.mark.parametrize("n", [np.uint32(2**24 + 1), np.int32(-(2**31) + 1)])
 def test_a_slot_of_integers_keeps_every_bit(n: Any) -> None:
     """Packed codes, and counts beyond 2**24, which float32 cannot count."""

@@ -310,16 +310,12 @@ def test_a_transformation_is_equal_to_nothing_else(other: Any) -> None:
     assert identity() != other
 
 
-@pytest.mark.xfail(strict=True, reason="an OrderedDict has an order, in Python and as a pytree")
 def test_ordered_dicts_have_an_order(they: Any) -> None:
     """Taken for equal, the second would be run with the code compiled for the first."""
     one, other = collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=2, a=1)
     assert they.holding(one) != they.holding(other)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a copy makes the value anew from copied arguments: return self, it is immutable"
-)
 @pytest.mark.parametrize("argument", [jnp.sin, jax.nn.relu, jax.jit(len), object()], ids=["jnp", "nn", "jit", "object"])
 def test_a_deep_copy_is_equal_whatever_it_holds(they: Any, argument: Any) -> None:
     """The transformation in a copied training state is still the same key of jit's cache."""
@@ -327,7 +323,6 @@ def test_a_deep_copy_is_equal_whatever_it_holds(they: Any, argument: Any) -> Non
     assert copy.deepcopy({"tx": tx})["tx"] == tx
 
 
-@pytest.mark.xfail(strict=True, reason="their __module__ is in jax._src, which changes from release to release")
 @pytest.mark.parametrize(("thing", "name"), [(jax.nn.relu, "jax.nn.relu"), (jax.random.normal, "jax.random.normal")])
 def test_functions_of_jax_print_under_their_public_names(they: Any, thing: Any, name: str) -> None:
     assert repr(they.holding(thing)) == f"third_party.holding({name})"

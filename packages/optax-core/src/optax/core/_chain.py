@@ -45,7 +45,7 @@ def chain(*args: GradientTransformation) -> GradientTransformationExtraArgs:
     def update(
         updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, OptState]:
-        if not isinstance(state, (tuple, list)) or len(state) != len(stages):
+        if not isinstance(state, (tuple, list)) or hasattr(state, "_fields") or len(state) != len(stages):
             found = f"{len(state)} of them" if type(state) in (tuple, list) else type(state).__name__
             raise ValueError(
                 f"the state of a chain of {len(stages)} stages is a tuple of {len(stages)} states, not {found}: "
@@ -64,8 +64,12 @@ def chain(*args: GradientTransformation) -> GradientTransformationExtraArgs:
 def _stage(i: int, tx: Any) -> GradientTransformationExtraArgs:
     if callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None)):
         return with_extra_args_support(tx)  # another library's, or a class with the two methods
-    hint = f"; call it: {tx.__name__}(...)" if inspect.isroutine(tx) else ""
-    hint = "; unpack it: chain(*transformations)" if isinstance(tx, (list, tuple)) else hint
+    hint = ""
+    if inspect.isroutine(tx) and "<" not in tx.__name__:
+        hint = f"; call it: {tx.__name__}(...)"
+    elif isinstance(tx, (list, tuple)):
+        pair = len(tx) == 2 and all(map(inspect.isroutine, tx))
+        hint = "; name it: GradientTransformation(init, update)" if pair else "; unpack it: chain(*transformations)"
     raise TypeError(f"argument {i} of chain is no transformation but {tx!r}{hint}")
 
 

@@ -1,12 +1,11 @@
 """The authoring vocabulary: write a rule for one array, in the paper's letters, and lift it over the tree.
 
 def update(updates, state, params=None):
-    t = safe_increment(state.count)
     def rule(g, m):
         m = moving_average(g, m, b1)
         return jnp.sign(m), m
     updates, mu = over_leaves(rule, updates, state.mu)
-    return updates, MyState(t, mu)
+    return updates, MyState(mu)
 """
 
 import math
@@ -95,7 +94,9 @@ def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
 
 def _apply(rule: Callable[..., Any], width: int, *old: jax.Array) -> tuple[jax.Array, ...]:
     precision = numerics.wide(*(x.dtype for x in old))
-    result = rule(*(x.astype(numerics.at_precision(x.dtype, precision)) for x in old))
+    g, *rest = old
+    widened = [x.astype(numerics.at_precision(x.dtype, precision)) if numerics.is_inexact(x.dtype) else x for x in rest]
+    result = rule(g.astype(numerics.at_precision(g.dtype, precision)), *widened)
     results = result if isinstance(result, (tuple, list)) else (result,)
     if len(results) != width:
         number = f"{len(results)} array{'s' * (len(results) != 1)}"

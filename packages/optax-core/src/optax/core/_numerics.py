@@ -95,7 +95,7 @@ def abs_sq(x: Any) -> jax.Array:
 
 def absolute_value(x: jax.Array) -> jax.Array:
     """|x|, real, with derivative 0 at 0 (that of `jnp.abs` is 1 for real arrays)."""
-    magnitude: jax.Array = safe_sqrt(abs_sq(x)) if is_complex(x.dtype) else x * jnp.sign(x)
+    magnitude: jax.Array = jnp.abs(x) if is_complex(x.dtype) else x * jnp.sign(x)
     return magnitude
 
 
@@ -256,7 +256,7 @@ def scaled(x: jax.Array, s: Any) -> jax.Array:
     """
     if not is_inexact(x.dtype):
         raise TypeError(f"an array of dtype {x.dtype} cannot be scaled in that dtype")
-    if type(s) in (int, float):
+    if type(s) in (int, float) and not is_complex(x.dtype):
         return x * float(s)  # weakly typed: takes the dtype of x by itself
     if jnp.shape(s) not in ((), x.shape):
         raise ValueError(f"a factor of shape {jnp.shape(s)} would broadcast against an array of shape {x.shape}")

@@ -115,7 +115,7 @@ def address(thing: Any) -> tuple[str, str] | None:
     if name is None:
         return None
     public = [] if module is None else [module.split("._", 1)[0], module]
-    for home in [*public, "jax.numpy", "numpy"]:
+    for home in ["jax.nn", "jax.random", *public, "jax.numpy", "numpy"]:
         if _attribute(sys.modules.get(home), name) is thing:
             return home, name
     return None
@@ -146,7 +146,8 @@ def _key(x: Any) -> Hashable:
     if isinstance(x, np.dtype):  # equal to its name and its class, but of another hash
         return np.dtype, str(x)
     if isinstance(x, Mapping):
-        return type(x), frozenset((k, _key(v)) for k, v in x.items())
+        items = ((k, _key(v)) for k, v in x.items())
+        return type(x), frozenset(items) if type(x) is dict else tuple(items)
     if isinstance(x, (set, frozenset)):
         return type(x), frozenset(map(_key, x))
     if isinstance(x, list) or (isinstance(x, tuple) and type(x).__hash__ is tuple.__hash__):

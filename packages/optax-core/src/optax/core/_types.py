@@ -132,6 +132,9 @@ class GradientTransformation(_InitUpdate):
     def __hash__(self) -> int:
         return super().__hash__() if self._recipe is None else hash(self._recipe)
 
+    def __deepcopy__(self, memo: Any) -> "GradientTransformation":
+        return self  # immutable
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self._recipe is None:
             return type(self), tuple(self)

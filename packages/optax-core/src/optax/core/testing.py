@@ -283,10 +283,12 @@ def zero_gradients_are_harmless(s: Subject) -> None:
 
 def empty_leaves_pass(s: Subject) -> None:
     """Leaves that are None, arrays without elements and trees without leaves go through."""
-    (first, *rest), treedef = jax.tree.flatten(s.params)
-    with_gaps = [treedef.unflatten([gap, *rest]) for gap in (None, jnp.zeros((0, 3), first.dtype))]
+    leaves, structure = jax.tree.flatten(s.params)
+    treedef: Any = structure  # of a class that type checkers do not see
+    gaps = (None, jnp.zeros((0, 3), jnp.float32)) if leaves else ()
+    with_gaps = [treedef.unflatten([gap, *leaves[1:]]) for gap in gaps]
     # A transformation may be made for parameters of one structure (by a mask): others are no test of it then.
-    without_leaves = [{}, ()] if treedef == jax.tree.structure(_default_params()) else []
+    without_leaves: list[Params] = [{}, ()] if treedef == jax.tree.structure(_default_params()) else []
     for params in with_gaps + without_leaves:
         state = s.tx.init(params)
         updates, new_state = s.update(params, state, params)
@@ -401,11 +403,15 @@ def check_transformation(
 
     Raises:
       AssertionError: parts of the contract are broken; the message lists all of them in words.
-      ValueError: `skip` names a check that does not exist.
+      ValueError: `skip` names a check that does not exist, or `params` holds something other than float32 arrays.
     """
-    if unknown := set(skip) - set(CHECKS):
+    skip = {skip} if isinstance(skip, str) else set(skip)
+    if unknown := skip - set(CHECKS):
         raise ValueError(f"skip names {sorted(unknown)}; the checks are {', '.join(CHECKS)}")
     subject = Subject(tx, _default_params() if params is None else params, extra_args or _no_extra_args)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(subject.params):
+        if dtype_of(leaf) != np.float32:
+            raise ValueError(f"params must be float32 arrays; at {jax.tree_util.keystr(path)} is {dtype_of(leaf)}")
     broken = []
     for name, check in CHECKS.items():
         if name in skip:

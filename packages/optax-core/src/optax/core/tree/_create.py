@@ -148,7 +148,7 @@ def cast(tree: PyTree, dtype: Any) -> PyTree:
       dtype: the dtype; None leaves the tree as it is.
 
     Returns:
-      The tree in `dtype`.
+      The tree in `dtype`; random keys, and gradients of dtype float0, as they are.
 
     Raises:
       TypeError: a complex leaf would become real; take `real` first if that is meant.
@@ -164,7 +164,7 @@ def cast_like(tree: PyTree, other_tree: PyTree) -> PyTree:
       other_tree: tree of the same structure; only its dtypes count.
 
     Returns:
-      `tree` in the dtypes of `other_tree`.
+      `tree` in the dtypes of `other_tree`; random keys, and gradients of dtype float0, as they are.
 
     Raises:
       TypeError: a complex leaf would become real.

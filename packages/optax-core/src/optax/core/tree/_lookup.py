@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import DictKey, GetAttrKey, keystr, tree_flatten_with_path
 
+from optax.core._numerics import dtype_of, is_inexact
 from optax.core._types import GradientTransformation, MaskedNode, Params, PyTree, TransformInitFn
 
 __all__ = ["NamedTupleKey", "ParamsPlaceholder", "get", "get_all_with_path", "map_params", "set"]
@@ -137,7 +138,8 @@ def _in_place_of(old: Any, new: Any) -> Any:
         weak = getattr(after, "weak_type", isinstance(after, (bool, int, float, complex)))
         if not weak or not isinstance(before, (jax.Array, np.ndarray, np.generic)):
             return after
-        if jnp.issubdtype(before.dtype, jnp.integer) and isinstance(after, float) and not after.is_integer():
+        whole = not is_inexact(dtype_of(after)) or (isinstance(after, float) and after.is_integer())
+        if jnp.issubdtype(before.dtype, jnp.integer) and not whole:
             raise TypeError(f"{after} does not fit the dtype {before.dtype} of what it replaces")
         return jnp.asarray(after, before.dtype)
 
