@@ -60,8 +60,8 @@ def save(out: Path, step: int, state: Any, identity: dict[str, Any]) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save((unfinished / "state").absolute(), state)
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save((unfinished / "state").absolute(), args=ocp.args.StandardSave(state))
         (unfinished / "run.json").write_text(json.dumps({"identity": identity, "layout": layout(state)}, indent=1))
         (unfinished / SUMS).write_text(sums(unfinished))
         unfinished.rename(folder(out) / str(step))
@@ -109,8 +109,8 @@ def restore(out: Path, like: Any, identity: dict[str, Any]) -> tuple[int, Any]:
                 f"{newest} belongs to another model, {name} is {there} there and {here} here: "
                 "start a new run with another --out"
             )
-    with ocp.StandardCheckpointer() as checkpointer:
-        return step, checkpointer.restore((newest / "state").absolute(), like)
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        return step, checkpointer.restore((newest / "state").absolute(), args=ocp.args.StandardRestore(like))
 
 
 def folder(out: Path) -> Path:

@@ -56,8 +56,8 @@ def init(key: jax.Array) -> Params:
     he = jax.nn.initializers.he_normal()
     params = {}
     for name_key, (name, shape) in zip(jax.random.split(key, len(shapes)), shapes.items(), strict=True):
-        params[name] = he(name_key, shape)
-        params[f"{name}_bias"] = jnp.zeros(shape[-1])
+        params[name] = he(name_key, shape, jnp.float32)
+        params[f"{name}_bias"] = jnp.zeros(shape[-1], jnp.float32)
     return params
 
 

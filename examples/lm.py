@@ -79,19 +79,19 @@ def init(key: jax.Array) -> Params:
     keys = iter(jax.random.split(key, 2 + 4 * LAYERS))
 
     def normal(rows: int, columns: int, scale: float) -> jax.Array:
-        return scale * jax.random.normal(next(keys), (rows, columns))
+        return scale * jax.random.normal(next(keys), (rows, columns), jnp.float32)
 
     into, out = WIDTH**-0.5, (2 * LAYERS * WIDTH) ** -0.5  # what is added to the residual stream starts smaller
     return {
         "bytes": normal(256, WIDTH, 0.1),
         "positions": normal(CONTEXT, WIDTH, 0.1),
-        "norm": jnp.ones(WIDTH),
+        "norm": jnp.ones(WIDTH, jnp.float32),
         "blocks": [
             {
-                "norm1": jnp.ones(WIDTH),
+                "norm1": jnp.ones(WIDTH, jnp.float32),
                 "qkv": normal(WIDTH, 3 * WIDTH, into),
                 "mix": normal(WIDTH, WIDTH, out),
-                "norm2": jnp.ones(WIDTH),
+                "norm2": jnp.ones(WIDTH, jnp.float32),
                 "up": normal(WIDTH, 4 * WIDTH, into),
                 "down": normal(4 * WIDTH, WIDTH, out / 2),
             }

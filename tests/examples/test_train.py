@@ -144,7 +144,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, whole: tuple[Path, Result]) -
         "finished": [*SHORT, "--resume"],
         "sgd": ["--optimizer", "sgd", "--steps", "1"],
         "diverging": ["--learning-rate", "1e30", "--steps", "5"],
-        "lm": ["--task", "lm", "--steps", "2", "--batch-size", "2"],
+        "lm": ["--task", "lm", "--steps", "1", "--batch-size", "2"],
         "help": ["--help"],
     }
     results = drive_all(*(("", [*argv, "--out", str(base / name)]) for name, argv in command_lines.items()))

@@ -157,7 +157,7 @@ def _bound(value: Any, dtype: Any) -> Any:
         return None
     if is_inexact(dtype):
         return jnp.asarray(value, dtype)
-    if isinstance(value, (int, np.integer)) and dtype != bool:
+    if isinstance(value, (int, np.integer)) and jnp.issubdtype(dtype, jnp.integer):
         return int(np.clip(value, np.iinfo(dtype).min, np.iinfo(dtype).max))
     return value  # a fraction: JAX's rules make the leaf floating
 
