@@ -150,6 +150,7 @@ def imports(code: str) -> tuple[set[str], list[str]]:
     ],
 )
 def test_one_part_does_not_import_the_others(code: str, parts: set[str]) -> None:
+    """Defect H2: the original always imports all of its parts, and absl."""
     found, modules = imports(code)
     assert found <= parts
     assert not {"chex", "absl", "tensorflow_probability"} & {*modules}

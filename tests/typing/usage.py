@@ -3,6 +3,7 @@
 An error that is ignored here must be there: both checkers are told to object to a comment that they do not need.
 """
 
+import dataclasses
 from typing import Any, assert_type
 
 import jax
@@ -42,6 +43,21 @@ optax.sgd("0.1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType
 init, update = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))
 state = init({})
 updates, state = update({}, state, {})
+
+
+# Parameters may be of a type of one's own, and keep it (defect H1 of the original, which loses it).
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Layer:
+    weight: jax.Array
+    bias: jax.Array
+
+
+def step(layer: Layer, gradient: Layer, state: optax.OptState) -> None:
+    updates, _ = optax.adamw(1e-3).update(gradient, state, layer)
+    assert_type(optax.apply_updates(layer, updates), Layer)
+    assert_type(optax.incremental_update(layer, layer, 0.1), Layer)
+    assert_type(optax.scale_gradient(layer, 0.5), Layer)
 
 
 # Annotations in code that takes optimizers.
