@@ -158,7 +158,8 @@ def _key(x: Any) -> Hashable:
         hash(x)
     except TypeError:
         return _ByIdentity(x)
-    return x  # type: ignore[no-any-return]
+    hashable: Hashable = x
+    return hashable
 
 
 def _is_random_key(x: Any) -> bool:
