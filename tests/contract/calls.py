@@ -1,6 +1,5 @@
 """How the contract calls each factory: by its required arguments, and in the variants worth a run of their own."""
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 import optax
+from contract.signatures import examples
 from optax.core import GradientTransformation
 
 
@@ -59,10 +59,6 @@ def calls(name: str, factory: Callable[..., GradientTransformation]) -> Iterator
     if name in POSITIONAL:
         yield from (factory(*args) for args in POSITIONAL[name])
         return
-    parameters = inspect.signature(factory).parameters.values()
-    required = {p.name for p in parameters if p.default is p.empty}
-    if unknown := required - ARGUMENTS.keys():
-        raise KeyError(f"tests/contract/calls.py has no example for {name}'s parameter(s) {sorted(unknown)}")
-    base = {parameter: ARGUMENTS[parameter] for parameter in sorted(required)}
+    base = examples(factory, ARGUMENTS, "tests/contract/calls.py")
     yield factory(**base)
     yield from (factory(**base | variant) for variant in VARIANTS.get(name, ()))

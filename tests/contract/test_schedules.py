@@ -11,6 +11,7 @@ import pytest
 
 import optax
 import optax.schedules
+from contract.signatures import examples, undocumented
 
 FACTORIES = {
     name: factory
@@ -34,11 +35,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def made(name: str) -> Any:
-    parameters = inspect.signature(FACTORIES[name]).parameters.values()
-    required = [p.name for p in parameters if p.default is p.empty]
-    if unknown := set(required) - ARGUMENTS.keys():
-        raise KeyError(f"tests/contract/test_schedules.py has no example for {name}'s parameter(s) {sorted(unknown)}")
-    return FACTORIES[name](**{parameter: ARGUMENTS[parameter] for parameter in required})
+    return FACTORIES[name](**examples(FACTORIES[name], ARGUMENTS, "tests/contract/test_schedules.py"))
 
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))
@@ -79,6 +76,4 @@ class TestEverySchedule:
         assert update._cache_size() == 1
 
     def test_the_docstring_covers_the_arguments(self, name: str) -> None:
-        doc = FACTORIES[name].__doc__ or ""
-        assert "Returns:" in doc
-        assert [p for p in inspect.signature(FACTORIES[name]).parameters if f"{p}:" not in doc] == []
+        assert undocumented(FACTORIES[name]) == []

@@ -179,7 +179,7 @@ def test_transformations_of_another_library_fit() -> None:
 
 def test_their_extra_arguments_survive_outside_a_chain() -> None:
     """A wrapper calls `with_extra_args_support` on what it is given."""
-    tx: Any = with_extra_args_support(TheirTransformation(init_empty_state, their_update_with_value))  # type: ignore[arg-type]
+    tx: Any = with_extra_args_support(TheirTransformation(init_empty_state, their_update_with_value))
     assert float(tx.update(jnp.float32(1), EmptyState(), value=5.0)[0]) == 5
 
 

@@ -334,7 +334,7 @@ class Unhashable:
     def __eq__(self, other: object) -> bool:
         return True
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def test_what_cannot_be_hashed_is_equal_to_itself_only(they: Any) -> None:

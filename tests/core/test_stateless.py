@@ -103,7 +103,10 @@ def test_a_leaf_may_have_another_shape_than_its_parameter() -> None:
 def test_under_jit_vmap_grad_and_scan() -> None:
     tx = stateless_with_tree_map(lambda g, p: g * p)
     g, p = jnp.asarray([[1.0, 2.0], [3.0, 4.0]]), jnp.asarray([[2.0, 2.0], [0.0, 1.0]])
-    call = lambda g, p: tx.update(g, EmptyState(), p)[0]  # noqa: E731
+
+    def call(g: Any, p: Any) -> Any:
+        return tx.update(g, EmptyState(), p)[0]
+
     assert np.array_equal(jax.jit(jax.vmap(call))(g, p), g * p)
     assert np.array_equal(jax.lax.scan(lambda c, x: (c, call(*x)), None, (g, p))[1], g * p)
     assert np.array_equal(jax.grad(lambda g: jnp.sum(call(g, p)))(g), p)

@@ -144,7 +144,7 @@ def ignores_unknown_arguments() -> GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None, *, value: Any = 0.0) -> Any:
         return updates, state
 
-    return GradientTransformationExtraArgs(init_empty_state, update)  # type: ignore[arg-type]
+    return GradientTransformationExtraArgs(init_empty_state, update)
 
 
 def says_that_it_needs_the_parameters() -> GradientTransformation:
@@ -331,7 +331,7 @@ def needs_value() -> GradientTransformation:
         del params, others
         return over_leaves(lambda g: g * value, updates), state
 
-    return GradientTransformationExtraArgs(init_empty_state, update)  # type: ignore[arg-type]
+    return GradientTransformationExtraArgs(init_empty_state, update)
 
 
 def test_extra_arguments_that_it_cannot_do_without() -> None:

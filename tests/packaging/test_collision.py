@@ -14,7 +14,7 @@ def _put(monkeypatch: pytest.MonkeyPatch, directory: Path | None, *, ours: bool)
     module = ModuleType("optax")
     module.__file__ = None if directory is None else str(directory / "__init__.py")
     if ours:
-        module.__optax_meta__ = True  # type: ignore[attr-defined]
+        module.__optax_meta__ = True
     monkeypatch.setitem(sys.modules, "optax", module)
 
 

@@ -62,4 +62,4 @@ def test_what_is_no_scalar_is_refused(step_size: Any) -> None:
 
 def test_a_schedule_must_be_callable() -> None:
     with pytest.raises(TypeError, match=r"step_size_fn must be a function of the step count, not 0\.1"):
-        optax.scale_by_schedule(0.1)  # type: ignore[arg-type]
+        optax.scale_by_schedule(0.1)

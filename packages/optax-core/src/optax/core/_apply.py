@@ -48,13 +48,12 @@ def apply_updates(params: T, updates: Updates) -> T:
         if p is None:
             raise ValueError("updates has an array where params has None")
         p, u = as_array(p), as_array(u)
-        if is_inexact(u.dtype) > is_inexact(p.dtype) or is_complex(u.dtype) > is_complex(p.dtype):
-            raise TypeError(f"a {u.dtype} update cannot be added to a {p.dtype} parameter")
         if u.dtype == p.dtype:
             return p + u
+        wider = promoted(p.dtype, u.dtype) != p.dtype
+        if (wider and not is_inexact(p.dtype)) or is_complex(u.dtype) > is_complex(p.dtype):
+            raise TypeError(f"a {u.dtype} update cannot be added to a {p.dtype} parameter")
         if not is_inexact(p.dtype):
-            if promoted(p.dtype, u.dtype) != p.dtype:
-                raise TypeError(f"a {u.dtype} update cannot be added to a {p.dtype} parameter")
             return p + u.astype(p.dtype)
         precision = wide(p.dtype, u.dtype)
         total = p.astype(at_precision(p.dtype, precision)) + u.astype(at_precision(p.dtype, precision))

@@ -40,6 +40,11 @@ def is_random_key(x: Any) -> bool:
     return hasattr(x, "dtype") and bool(jnp.issubdtype(x.dtype, jax.dtypes.prng_key))
 
 
+def holds_random_key(x: Any) -> bool:
+    """Whether `x` is a typed random key with a value."""
+    return isinstance(x, jax.Array) and is_random_key(x)
+
+
 def is_float0(x: Any) -> bool:
     """Whether `x` is the gradient of something that has none (an integer leaf, under `allow_int`)."""
     return getattr(x, "dtype", None) == jax.dtypes.float0

@@ -17,8 +17,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from optax.core._numerics import holds_random_key
 
 __all__ = ["Recipe", "recorded"]
 
@@ -98,10 +99,12 @@ def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Cal
     """A decorator for factories: `attach(result, recipe)` is returned in place of each result."""
 
     def decorate(factory: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(factory)  # once, not at every call
+
         @functools.wraps(factory)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             result = factory(*args, **kwargs)  # first, so that wrong arguments meet Python's own message
-            return attach(result, Recipe.of(call, *args, **kwargs))
+            return attach(result, Recipe(call, signature.bind(*args, **kwargs)))
 
         return call
 
@@ -138,7 +141,7 @@ def _key(x: Any) -> Hashable:
     """Something hashable that is equal for equal values of `x`."""
     if isinstance(x, jax.core.Tracer):
         return _ByIdentity(x)
-    if _is_random_key(x):
+    if holds_random_key(x):
         return str(x.dtype), _key(jax.random.key_data(x))
     if isinstance(x, (np.ndarray, np.generic, jax.Array)):
         value = np.asarray(x)
@@ -162,10 +165,6 @@ def _key(x: Any) -> Hashable:
     return hashable
 
 
-def _is_random_key(x: Any) -> bool:
-    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-
-
 class _ByIdentity:
     __slots__ = ("thing",)
 
@@ -183,7 +182,7 @@ def _show(x: Any) -> str:
     """Source text for `x`, given the modules that it names; its own `repr` where there is none."""
     if isinstance(x, jax.core.Tracer):
         return repr(x)
-    if _is_random_key(x):
+    if holds_random_key(x):
         return f"jax.random.wrap_key_data({_show(jax.random.key_data(x))}, impl={str(jax.random.key_impl(x))!r})"
     if isinstance(x, (jax.Array, np.ndarray, np.generic)):
         return _show_array(x)

@@ -21,7 +21,7 @@ import numpy as np
 
 from optax.core import tree
 from optax.core._apply import apply_updates
-from optax.core._numerics import dtype_of
+from optax.core._numerics import dtype_of, is_random_key
 from optax.core._types import (
     FACTORY_MARK,
     GradientTransformation,
@@ -137,7 +137,7 @@ def init_is_pure(s: Subject) -> None:
     state = s.tx.init(s.params)
     chex.assert_trees_all_equal(jax.device_get(state), jax.device_get(s.tx.init(s.params)))
     leaves = [x for x in jax.tree.leaves((s.params, state)) if isinstance(x, jax.Array) and x.size]
-    buffers = [x.unsafe_buffer_pointer() for x in leaves if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    buffers = [x.unsafe_buffer_pointer() for x in leaves if not is_random_key(x)]
     assert len(set(buffers)) == len(buffers), "two leaves of the parameters and the initial state share one buffer"
 
 

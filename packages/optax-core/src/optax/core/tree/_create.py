@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
 
-from optax.core._numerics import as_array, dtype_of, is_complex, is_float0, is_random_key, promoted
+from optax.core._numerics import as_array, dtype_of, holds_random_key, is_complex, is_float0, is_random_key, promoted
 from optax.core._types import PyTree
 
 __all__ = [
@@ -119,12 +119,7 @@ def unwrap_random_key_data(input_tree: PyTree) -> PyTree:
     Returns:
       The same tree, with uint32 arrays in place of keys.
     """
-
-    def on_leaf(x: Any) -> Any:
-        is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return jax.random.key_data(x) if is_key else x
-
-    return jax.tree.map(on_leaf, input_tree)
+    return jax.tree.map(lambda x: jax.random.key_data(x) if holds_random_key(x) else x, input_tree)
 
 
 def batch_shape(tree: PyTree, shape: tuple[int, ...] = ()) -> PyTree:
