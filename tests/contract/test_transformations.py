@@ -10,7 +10,7 @@ from contract.quirks import QUIRKS
 from contract.signatures import undocumented
 from optax.core.testing import CHECKS, Subject, factories
 
-HOMES = (optax.core, optax.transforms, optax.optimizers)
+HOMES = (optax.core, optax.transforms, optax.wrappers, optax.optimizers)
 FACTORIES = {name: factory for home in HOMES for name, factory in factories(home).items()}
 TRANSFORMATIONS = [tx for name, factory in sorted(FACTORIES.items()) for tx in calls(name, factory)]
 

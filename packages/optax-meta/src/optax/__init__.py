@@ -22,7 +22,7 @@ _collision.check()
 del _collision
 
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
-_FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "estimators")
+_FLAT = ("core", "transforms", "wrappers", "optimizers", "schedules", "losses", "estimators")
 # The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
 _NESTED = ("tree",)
 
@@ -33,12 +33,14 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax import optimizers as optimizers
     from optax import schedules as schedules
     from optax import transforms as transforms
+    from optax import wrappers as wrappers
     from optax.core import *  # with optax.core.tree, which optax.tree repeats
     from optax.estimators import *
     from optax.losses import *
     from optax.optimizers import *
     from optax.schedules import *
     from optax.transforms import *
+    from optax.wrappers import *
 else:
     del TYPE_CHECKING  # no name of ours
 

@@ -6,6 +6,7 @@ from optax.core._chain import *
 from optax.core._checks import *
 from optax.core._leaves import *
 from optax.core._numerics import *
+from optax.core._optional import *
 from optax.core._recipe import *
 from optax.core._stateless import *
 from optax.core._types import *

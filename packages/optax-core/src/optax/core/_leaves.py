@@ -10,7 +10,7 @@ def update(updates, state, params=None):
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ __all__ = [
     "debias",
     "leafwise",
     "moving_average",
+    "new_scalar",
     "new_slot",
     "over_leaves",
     "ratio",
@@ -42,7 +43,10 @@ __all__ = [
     "scheduled",
     "slot_dtype",
     "total_weight",
+    "vary_like",
 ]
+
+T = TypeVar("T")
 
 scaled = numerics.scaled
 
@@ -173,16 +177,46 @@ def new_slot(params: Params, *, decay: Any = None, dtype: Any = None, real: bool
     """
 
     def zeros(p: Any) -> jax.Array:
+        axes = numerics.manual_axes(p)  # JAX before 0.7 forgets them in zeros_like
         if numerics.is_random_key(p):  # no parameter, though it may lie among them
-            return jnp.zeros_like(p)
+            return numerics.varying(jnp.zeros_like(p), axes)
         wanted = slot_dtype(numerics.dtype_of(p), decay) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
         if real and numerics.is_complex(wanted):
             wanted = numerics.wide(wanted)
         elif not real and numerics.is_complex(numerics.dtype_of(p)):
             wanted = numerics.at_precision(numerics.dtype_of(p), numerics.wide(wanted))
-        return jnp.zeros_like(p, dtype=wanted)
+        return numerics.varying(jnp.zeros_like(p, dtype=wanted), axes)
 
     return jax.tree.map(zeros, params)
+
+
+def new_scalar(value: Any, dtype: Any, params: Params) -> jax.Array:
+    """A scalar of the state that will be computed from the gradients (a flag, a metric, a distance; not a step count).
+
+    Args:
+      value: its initial value.
+      dtype: its dtype, for good.
+      params: the parameters. Inside `shard_map` the scalar may come to differ between devices as they do, and a loop
+        can carry it only if its type says so from the beginning.
+
+    Returns:
+      A strongly typed scalar.
+    """
+    return vary_like(jnp.full((), value, dtype), params)
+
+
+def vary_like(tree: T, params: Params) -> T:
+    """`tree`, of a type that may differ between devices wherever the parameters do; for states made in `init`.
+
+    Args:
+      tree: tree of arrays, such as the state of an inner transformation that will be updated only where the gradients
+        allow it.
+      params: the parameters.
+
+    Returns:
+      The same values. Outside `shard_map` nothing happens at all.
+    """
+    return numerics.varying(tree, numerics.manual_axes(params))
 
 
 def moving_average(x: jax.Array, average: jax.Array, decay: Any) -> jax.Array:

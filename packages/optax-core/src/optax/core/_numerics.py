@@ -84,6 +84,38 @@ def widen(x: Any) -> jax.Array:
     return wider
 
 
+def manual_axes(*trees: Any) -> frozenset[Any]:
+    """The mesh axes over which, inside `shard_map`, the values of some leaf differ; none outside."""
+    axes: frozenset[Any] = frozenset()
+    for x in jax.tree.leaves(trees):
+        if isinstance(x, jax.core.Tracer):
+            axes |= axes_of(jax.typeof(x))
+    return axes
+
+
+def axes_of(aval: Any) -> frozenset[Any]:
+    """The mesh axes over which values of this type differ, in the spelling of the JAX at hand."""
+    kind = getattr(aval, "manual_axis_type", None)
+    varying: frozenset[Any] = getattr(aval, "vma", frozenset()) if kind is None else kind.varying
+    return varying
+
+
+def varying(tree: T, axes: frozenset[Any]) -> T:
+    """`tree`, every leaf of a type that may differ over the mesh axes `axes` too."""
+
+    def on_leaf(x: Any) -> Any:
+        missing = tuple(sorted(axes - manual_axes(x), key=str))
+        if not missing or is_float0(x):
+            return x
+        if hasattr(jax.lax, "pcast"):
+            return jax.lax.pcast(x, missing, to="varying")
+        older: Any = jax.lax
+        return older.pvary(x, missing)  # before JAX 0.8
+
+    result: T = jax.tree.map(on_leaf, tree) if axes else tree
+    return result
+
+
 def abs_sq(x: Any) -> jax.Array:
     """|x|^2, element by element.
 

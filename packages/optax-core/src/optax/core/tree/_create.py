@@ -9,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
 
-from optax.core._numerics import as_array, dtype_of, holds_random_key, is_complex, is_float0, is_random_key, promoted
+from optax.core._numerics import (
+    as_array,
+    dtype_of,
+    holds_random_key,
+    is_complex,
+    is_float0,
+    is_random_key,
+    manual_axes,
+    promoted,
+    varying,
+)
 from optax.core._types import PyTree
 
 __all__ = [
@@ -40,9 +50,8 @@ def full_like(tree: PyTree, fill_value: Any, dtype: Any = None) -> PyTree:
     """
 
     def on_leaf(x: Any) -> Any:
-        if is_random_key(x) and dtype is None:
-            return jnp.full_like(x, fill_value)
-        return jnp.full_like(x, fill_value, dtype=dtype_of(x) if dtype is None else dtype)
+        kept = {} if is_random_key(x) and dtype is None else {"dtype": dtype_of(x) if dtype is None else dtype}
+        return varying(jnp.full_like(x, fill_value, **kept), manual_axes(x))
 
     return jax.tree.map(on_leaf, tree)
 

@@ -14,6 +14,7 @@ from optax.core._numerics import (
     absolute_value,
     as_array,
     at_precision,
+    dtype_of,
     is_inexact,
     promoted,
     safe_sqrt,
@@ -22,7 +23,7 @@ from optax.core._numerics import (
 )
 from optax.core._types import PyTree
 
-__all__ = ["max", "min", "norm", "sum", "vdot"]
+__all__ = ["all_finite", "max", "min", "norm", "sum", "vdot"]
 
 
 def _total(terms: Sequence[jax.Array], pairwise: bool = False) -> Any:
@@ -53,6 +54,19 @@ def sum(tree: PyTree, associative_reduction: bool = False) -> Any:
       A scalar: float32 or wider for floating leaves, an integer for integer ones; 0 for a tree without leaves.
     """
     return _total([_sum_leaf(x) for x in jax.tree.leaves(tree)], associative_reduction)
+
+
+def all_finite(tree: PyTree) -> jax.Array:
+    """Whether no element of any leaf is NaN or infinite.
+
+    Args:
+      tree: tree of arrays; integers are finite, and so is what has no value to look at (random keys, float0).
+
+    Returns:
+      A boolean scalar; True for a tree without elements.
+    """
+    flags = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if is_inexact(dtype_of(x))]
+    return functools.reduce(jnp.logical_and, flags, jnp.asarray(True))
 
 
 def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
