@@ -8,6 +8,7 @@ from optax.core._leaves import *
 from optax.core._numerics import *
 from optax.core._optional import *
 from optax.core._recipe import *
+from optax.core._sharding import *
 from optax.core._stateless import *
 from optax.core._types import *
 from optax.core._version import __version__ as __version__
