@@ -62,7 +62,8 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
 
     Args:
       rule: `rule(g, *slots, *reads)` for one leaf; returns the update and the new value of each slot, or just the
-        update where there are no slots. Shapes must not change.
+        update where there are no slots. Shapes must not change. It must be a function of its arguments alone: inside
+        `jax.jit` it is traced once for all leaves of one shape and dtype.
       updates: tree of arrays.
       *slots: state trees with the structure and the shapes of `updates`.
       reads: further such trees that the rule reads only (the parameters, say).
@@ -77,12 +78,18 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
     names = ["updates", *(f"state slot {i}" for i in range(1, len(slots) + 1)), *_read_names(reads)]
     width = 1 + len(slots)
 
+    def apply(*row: jax.Array) -> tuple[jax.Array, ...]:
+        return _apply(rule, width, *row)
+
+    if numerics.is_tracing():  # a thousand leaves of three shapes are then three traces and a thousand calls
+        apply = jax.jit(apply)
+
     def on_leaf(g: Any, *rest: Any) -> tuple[Any, ...]:
         if g is None or numerics.is_float0(g):
             return g, *rest[: width - 1]
         if missing := [name for name, x in zip(names[1:], rest, strict=True) if x is None]:
             raise ValueError(f"updates has an array where {missing[0]} has None")
-        return _apply(rule, width, jnp.asarray(g), *map(jnp.asarray, rest))
+        return apply(jnp.asarray(g), *map(jnp.asarray, rest))
 
     # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: every
     # result is cast back to the dtype of what it replaces.

@@ -84,6 +84,14 @@ def widen(x: Any) -> jax.Array:
     return wider
 
 
+def is_tracing() -> bool:
+    """Whether what is computed now becomes part of a program to compile, rather than being run at once.
+
+    To be inside `jax.vmap` or `jax.grad` alone is not: there an operation on constants runs as it does outside.
+    """
+    return isinstance(jax.lax.full((), False), jax.core.Tracer)
+
+
 def manual_axes(*trees: Any) -> frozenset[Any]:
     """The mesh axes over which, inside `shard_map`, the values of some leaf differ; none outside."""
     axes: frozenset[Any] = frozenset()

@@ -9,7 +9,10 @@ pip install 'optax-core[testing]'.
 
 import copy
 import dataclasses
+import functools
 import pickle
+import re
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -25,6 +28,7 @@ from optax.core._numerics import dtype_of, is_random_key
 from optax.core._types import (
     FACTORY_MARK,
     GradientTransformation,
+    MaskedNode,
     OptState,
     Params,
     PyTree,
@@ -50,7 +54,7 @@ def _no_extra_args(params: Params, updates: Updates) -> Mapping[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A transformation under test.
+    """A transformation under test. The checks of one subject share what they compile.
 
     Attributes:
       tx: the transformation.
@@ -77,6 +81,61 @@ class Subject:
         """One step of training."""
         updates, state = self.update(updates, state, params)
         return apply_updates(params, updates), state
+
+    def compiled_step(self, params: Params, state: OptState, updates: Updates) -> tuple[Params, OptState]:
+        """The same, compiled once for all checks."""
+        with warnings.catch_warnings():  # a state of changing form cannot be donated: other checks say so
+            warnings.filterwarnings("ignore", "Some donated buffers were not usable", UserWarning)
+            return self._donating_step(*_copied((params, state)), updates)
+
+    @functools.cached_property
+    def _traces(self) -> list[str]:
+        """One entry for each time that the step was traced."""
+        return []
+
+    @functools.cached_property
+    def _donating_step(self) -> Callable[..., tuple[Params, OptState]]:
+        """The compiled step, which takes over the buffers of the parameters and the state."""
+
+        def step_once_traced(*args: Any) -> tuple[Params, OptState]:
+            self._traces.append("step")
+            return self.step(*args)
+
+        return jax.jit(step_once_traced, donate_argnums=(0, 1))
+
+    @functools.cached_property
+    def _first(self) -> tuple[Updates, OptState]:
+        """What the first update gives, outside `jit`."""
+        return self.update(self.gradient(0), self.tx.init(self.params), self.params)
+
+    @functools.cached_property
+    def _course(self) -> list[tuple[Params, OptState]]:
+        """The parameters and the state after each of three compiled steps."""
+        course = [(self.params, self.tx.init(self.params))]
+        for step in range(3):
+            course.append(self.compiled_step(*course[-1], self.gradient(step)))
+        return course[1:]
+
+    @functools.cached_property
+    def _has_control_flow(self) -> bool:
+        jaxpr = jax.make_jaxpr(self.update)(self.gradient(0), self.tx.init(self.params), self.params)
+        return re.search(r"\b(cond|scan|while)\[", str(jaxpr)) is not None
+
+    def _quick(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, which calls `update`, in the form that runs it soonest.
+
+        Outside `jit` JAX compiles each operation once for all transformations, but control flow anew each time.
+        """
+        return jax.jit(function) if self._has_control_flow else function
+
+    @functools.cached_property
+    def _quick_update(self) -> Callable[..., tuple[Updates, OptState]]:
+        return self._quick(self.update)
+
+
+def _copied(t: PyTree) -> PyTree:
+    """`t` in buffers of its own."""
+    return jax.tree.map(lambda x: jnp.array(x, copy=True), t)
 
 
 def _normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
@@ -127,9 +186,14 @@ def is_a_pair_of_functions(s: Subject) -> None:
 
 def state_is_strongly_typed(s: Subject) -> None:
     """The leaves of the initial state are arrays of a strong type, also for weakly typed parameters."""
-    for params in (s.params, jax.tree.map(lambda p: jnp.asarray(p.sum().item()), s.params)):
+    for params in (s.params, _weakly_typed(s.params)):
         for path, shape, dtype, weak in _form(s.tx.init(params)):
             assert not weak, f"init made leaf {path} a {_describe((path, shape, dtype, weak))}"
+
+
+def _weakly_typed(params: Params) -> Params:
+    """A weakly typed scalar for each parameter."""
+    return jax.tree.map(lambda p: jnp.asarray(p.sum().item()), params)
 
 
 def init_is_pure(s: Subject) -> None:
@@ -151,84 +215,84 @@ def init_takes_abstract_parameters(s: Subject) -> None:
 
 def updates_keep_their_form(s: Subject) -> None:
     """Updates come out with the structure, shapes and dtypes of the gradients that went in."""
-    gradient = s.gradient(0)
-    updates, _ = s.update(gradient, s.tx.init(s.params), s.params)
-    _same_form(updates, gradient, "updates")
+    _same_form(s._first[0], s.gradient(0), "updates")
 
 
 def state_keeps_its_form(s: Subject) -> None:
     """No update changes the structure, a shape, a dtype or the weak type of the state."""
-    first = state = s.tx.init(s.params)
-    for step in range(3):
-        _, state = s.update(s.gradient(step), state, s.params)
-        _same_form(state, first, f"state after update {step + 1}")
+    first = s.tx.init(s.params)
+    _same_form(s._first[1], first, "state after update 1")
+    for step, (_, state) in enumerate(s._course):
+        _same_form(state, first, f"state after compiled step {step + 1}")
+    weak = _weakly_typed(s.params)
+    first = s.tx.init(weak)
+    _same_form(jax.eval_shape(s.update, weak, first, weak)[1], first, "state after an update of weakly typed numbers")
 
 
 def update_is_pure(s: Subject) -> None:
     """Equal arguments give equal results, and the arguments are left alone."""
     arguments = (s.gradient(0), s.tx.init(s.params), s.params)
     kept = jax.tree.map(np.array, _data(arguments))
-    first = s.update(*arguments)
-    chex.assert_trees_all_equal(_data(s.update(*arguments)), _data(first))
+    chex.assert_trees_all_equal(_data(s.update(*arguments)), _data(s._first))
     chex.assert_trees_all_equal(_data(arguments), kept)
 
 
 def compiles_once(s: Subject) -> None:
     """A jitted step computes what the eager one does, and is compiled once however often it runs."""
-    traces = 0
+    params, state = s._course[0]
+    assert len(s._traces) == 1, f"{len(s._course)} steps were traced {len(s._traces)} times"
+    updates, eager_state = s._first
+    _close(_data((params, state)), _data((apply_updates(s.params, updates), eager_state)))
 
-    def step_once_traced(*args: Any) -> tuple[Params, OptState]:
-        nonlocal traces
-        traces += 1
-        return s.step(*args)
 
-    compiled = jax.jit(step_once_traced)
-    params, state = s.params, s.tx.init(s.params)
-    eager_params, eager_state = params, state
-    for step in range(3):
-        gradient = s.gradient(step)
-        params, state = compiled(params, state, gradient)
-        eager_params, eager_state = s.step(eager_params, eager_state, gradient)
-    assert traces == 1, f"three steps were traced {traces} times"
-    _close(_data((params, state)), _data((eager_params, eager_state)))
+def buffers_can_be_donated(s: Subject) -> None:
+    """A compiled step can take over the buffers of the parameters and of the state, from the very first step on."""
+    params = _copied(s.params)
+    state = s.tx.init(params)
+    kept = jax.tree.map(np.array, _data(state))
+    _close(_data(s._donating_step(params, state, s.gradient(0))), _data(s._course[0]))
+    chex.assert_trees_all_equal(_data(s.tx.init(s.params)), kept)
 
 
 def scan_carries_the_state(s: Subject) -> None:
     """The state can be the carry of `jax.lax.scan`."""
-    gradients = [s.gradient(step) for step in range(3)]
+    gradients = [s.gradient(step) for step in range(len(s._course))]
     stacked = jax.tree.map(lambda *g: jnp.stack(g), *gradients)
     start = s.params, s.tx.init(s.params)
     scanned, _ = jax.lax.scan(lambda carry, g: (s.step(*carry, g), None), start, stacked)
-    params, state = start
-    for gradient in gradients:
-        params, state = s.step(params, state, gradient)
-    _close(_data(scanned), _data((params, state)))
+    _close(_data(scanned), _data(s._course[-1]))
 
 
 def vmap_agrees_with_a_loop(s: Subject) -> None:
     """Mapped over a batch of parameters, states and gradients it computes what it does for each of them."""
     batch = [(s.gradient(10 + i), s.gradient(i)) for i in range(2)]
-    one_by_one = [s.step(params, s.tx.init(params), gradient) for params, gradient in batch]
+    one_by_one = [s.compiled_step(params, s.tx.init(params), gradient) for params, gradient in batch]
     params, gradients = (jax.tree.map(lambda *x: jnp.stack(x), *column) for column in zip(*batch, strict=True))
-    together = jax.vmap(lambda p, g: s.step(p, s.tx.init(p), g))(params, gradients)
+    together = s._quick(jax.vmap(lambda p, g: s.step(p, s.tx.init(p), g)))(params, gradients)
     _close(_data(together), jax.tree.map(lambda *x: jnp.stack(x), *map(_data, one_by_one)))
 
 
 def ignores_unknown_arguments(s: Subject) -> None:
     """With `with_extra_args_support`, `update` takes keyword arguments it has no use for."""
     gradient, state = s.gradient(0), s.tx.init(s.params)
-    known = s.extra_args(s.params, gradient)
-    update = with_extra_args_support(s.tx).update
-    plain = update(gradient, state, s.params, **known)
-    more = update(gradient, state, s.params, **known, an_argument_of_someone_else=0)
-    chex.assert_trees_all_equal(_data(plain), _data(more))
+
+    def update(updates: Updates, state: OptState, params: Params) -> tuple[Updates, OptState]:
+        known = s.extra_args(params, updates)
+        return with_extra_args_support(s.tx).update(updates, state, params, **known, an_argument_of_someone_else=0)
+
+    updates, state = jax.eval_shape(update, gradient, state, s.params)
+    _same_form(updates, gradient, "updates")
+    _same_form(state, s.tx.init(s.params), "state")
 
 
 def says_that_it_needs_the_parameters(s: Subject) -> None:
     """Without the parameters, `update` works or raises a ValueError that says to pass them."""
-    gradient = s.gradient(0)
+
+    def update(updates: Updates, state: OptState, params: Params) -> tuple[Updates, OptState]:
+        return with_extra_args_support(s.tx).update(updates, state, **s.extra_args(params, updates))
+
     try:
-        with_extra_args_support(s.tx).update(gradient, s.tx.init(s.params), **s.extra_args(s.params, gradient))
+        jax.eval_shape(update, s.gradient(0), s.tx.init(s.params), s.params)
     except ValueError as error:
         if "params" not in str(error):
             raise AssertionError("the message does not mention params") from error
@@ -239,7 +303,7 @@ def refuses_gradients_of_another_shape(s: Subject) -> None:
     state = s.tx.init(s.params)
     wrong = jax.tree.map(lambda g: jnp.stack([g, g]), s.gradient(0))
     try:
-        updates, new_state = s.update(wrong, state, s.params)
+        updates, new_state = jax.eval_shape(s.update, wrong, state, s.params)
     except (ValueError, TypeError):
         return
     _same_form(updates, wrong, "updates")
@@ -263,7 +327,7 @@ def works_in_every_dtype(s: Subject) -> None:
         first = state = s.tx.init(params)
         for step in range(3):
             gradient = s.gradient(step, tree.cast(s.params, gradient_dtype))
-            updates, state = s.update(gradient, state, params)
+            updates, state = s._quick_update(gradient, state, params)
             _same_form(updates, gradient, f"updates, {what}")
             _same_form(state, first, f"state, {what}")
             _finite((updates, state), what)
@@ -275,26 +339,73 @@ def zero_gradients_are_harmless(s: Subject) -> None:
     for dtype in ("float16", "bfloat16", "float32"):
         params = tree.cast(s.params, dtype)
         state = s.tx.init(params)
-        for size in (0.0, 0.0, 5e-5, 1.0):
-            gradient = tree.full_like(params, size)
-            updates, state = s.update(gradient, state, params)
-            _finite((updates, state), f"{dtype} gradients of {size}")
+        gradients = [(str(size), tree.full_like(params, size)) for size in (0.0, 0.0, 5e-5, 1.0)]
+        for what, gradient in [*gradients, ("1.0 but for a zero", _with_a_zero(gradients[-1][1]))]:
+            updates, state = s._quick_update(gradient, state, params)
+            _finite((updates, state), f"{dtype} gradients of {what}")
+
+
+def _with_a_zero(t: PyTree) -> PyTree:
+    """`t` with a zero at the beginning of every leaf."""
+    return jax.tree.map(lambda x: x.ravel().at[0].set(0).reshape(x.shape), t)
 
 
 def empty_leaves_pass(s: Subject) -> None:
-    """Leaves that are None, arrays without elements and trees without leaves go through."""
+    """Leaves that are None, masked parts, arrays without elements and trees without leaves go through."""
     leaves, structure = jax.tree.flatten(s.params)
     treedef: Any = structure  # of a class that type checkers do not see
-    gaps = (None, jnp.zeros((0, 3), jnp.float32)) if leaves else ()
+    gaps = (None, MaskedNode(), jnp.zeros((0, 3), jnp.float32)) if leaves else ()
     with_gaps = [treedef.unflatten([gap, *leaves[1:]]) for gap in gaps]
     # A transformation may be made for parameters of one structure (by a mask): others are no test of it then.
     without_leaves: list[Params] = [{}, ()] if treedef == jax.tree.structure(_default_params()) else []
     for params in with_gaps + without_leaves:
         state = s.tx.init(params)
-        updates, new_state = s.update(params, state, params)
+        updates, new_state = s._quick_update(params, state, params)
         _same_form(updates, params, f"updates for {params}")
         _same_form(new_state, state, f"state for {params}")
         _finite((updates, new_state), f"{params}")
+
+
+def leaves_of_any_rank_pass(s: Subject) -> None:
+    """Parameters may have any number of axes: tried up to six."""
+    leaves, structure = jax.tree.flatten(s.params)
+    treedef: Any = structure
+    for first in range(0, 7, max(1, len(leaves))):
+        shapes = [(2, 3, 2, 1, 2, 2)[: (first + i) % 7] for i in range(len(leaves))]
+        params = treedef.unflatten([jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes])
+        state = jax.eval_shape(s.tx.init, params)
+        updates, new_state = jax.eval_shape(s.update, params, state, params)
+        _same_form(updates, params, f"updates for parameters of the shapes {shapes}")
+        _same_form(new_state, state, f"state for parameters of the shapes {shapes}")
+
+
+def numbers_of_python_and_numpy_pass(s: Subject) -> None:
+    """Parameters and gradients may be NumPy's arrays and Python's floats."""
+    numpy = jax.tree.map(np.asarray, (s.gradient(0), s.params))
+    floats = jax.tree.map(lambda x: x.sum().item(), numpy)
+    for what, (gradient, params) in (("NumPy arrays", numpy), ("Python floats", floats)):
+        state = s.tx.init(params)
+        updates, new_state = s._quick_update(gradient, state, params)
+        _same_form(new_state, state, f"state for {what}")
+        on_jax = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (gradient, params))
+        expected = s._quick_update(on_jax[0], s.tx.init(on_jax[1]), on_jax[1])
+        _close(_data((updates, new_state)), _data(expected))
+
+
+def integer_parameters_pass(s: Subject) -> None:
+    """Parameters of an integer dtype, whose gradients are of dtype float0, stay as they are."""
+    leaves, structure = jax.tree.flatten(s.params)
+    if not leaves:
+        return
+    treedef: Any = structure
+    params = treedef.unflatten([jnp.ones((3,), jnp.int32), *leaves[1:]])
+    gradient = treedef.unflatten([np.zeros((3,), jax.dtypes.float0), *jax.tree.leaves(s.gradient(0))[1:]])
+    state = s.tx.init(params)
+    updates, new_state = s._quick_update(gradient, state, params)
+    _same_form(new_state, state, "state")
+    _finite((jax.tree.leaves(updates)[1:], new_state), "update beside an integer parameter")
+    new_params = apply_updates(params, updates)
+    chex.assert_trees_all_equal(jax.tree.leaves(new_params)[0], jnp.ones((3,), jnp.int32))
 
 
 def counters_saturate(s: Subject) -> None:
@@ -306,9 +417,10 @@ def counters_saturate(s: Subject) -> None:
 
     state = jax.tree.map(late, s.tx.init(s.params))
     counters = [x for x in jax.tree.leaves(state) if x.dtype == jnp.int32 and x.ndim == 0]
+    params = s.params
     for step in range(3):
-        updates, state = s.update(s.gradient(step), state, s.params)
-        _finite((updates, state), f"update {2**31 - 1 + step}")
+        params, state = s.compiled_step(params, state, s.gradient(step))
+        _finite((params, state), f"update {2**31 - 1 + step}")
     after = [x for x in jax.tree.leaves(state) if x.dtype == jnp.int32 and x.ndim == 0]
     assert all(int(x) >= 0 for x in after), f"counters went from {counters} to {after}"
 
@@ -320,10 +432,11 @@ def derivatives_are_finite(s: Subject) -> None:
         updates, _ = s.update(gradient, s.tx.init(s.params), s.params)
         return jnp.asarray(tree.sum(updates), jnp.float32)
 
+    derivative = s._quick(jax.grad(total))
     ordinary = s.gradient(0)
-    one_zero = jax.tree.map(lambda g: g.ravel().at[0].set(0).reshape(g.shape), ordinary)
-    for what, gradient in (("", ordinary), (" with a zero in it", one_zero), (" of zeros", tree.zeros_like(ordinary))):
-        _finite(jax.grad(total)(gradient), f"derivative at a gradient{what}")
+    zeros = tree.zeros_like(ordinary)
+    for what, gradient in (("", ordinary), (" with a zero in it", _with_a_zero(ordinary)), (" of zeros", zeros)):
+        _finite(derivative(gradient), f"derivative at a gradient{what}")
 
 
 def _pickles(x: Any) -> bool:
@@ -366,8 +479,12 @@ CHECKS: Mapping[str, Callable[[Subject], None]] = {
         works_in_every_dtype,
         zero_gradients_are_harmless,
         empty_leaves_pass,
+        leaves_of_any_rank_pass,
+        numbers_of_python_and_numpy_pass,
+        integer_parameters_pass,
         counters_saturate,
         derivatives_are_finite,
+        buffers_can_be_donated,
         is_a_value,
     )
 }
