@@ -63,3 +63,14 @@ def test_what_is_no_scalar_is_refused(step_size: Any) -> None:
 def test_a_schedule_must_be_callable() -> None:
     with pytest.raises(TypeError, match=r"step_size_fn must be a function of the step count, not 0\.1"):
         optax.scale_by_schedule(0.1)
+
+
+@pytest.mark.parametrize("tx", [optax.scale(0.5), optax.scale_by_schedule(lambda _: 0.5)], ids=["scale", "schedule"])
+def test_leaves_without_values_and_numbers_of_python(tx: Any) -> None:
+    """Defects F8 and A17; a complex leaf is scaled part by part."""
+    g = {"c": jnp.asarray([complex(np.inf, 2)]), "i": np.zeros(2, jax.dtypes.float0), "n": None, "w": 3.0}
+    u, _ = tx.update(g, tx.init(g))
+    assert u["c"] == complex(np.inf, 1)
+    assert u["i"] is g["i"]
+    assert u["n"] is None
+    assert u["w"] == 1.5

@@ -15,6 +15,7 @@ from optax.core._numerics import (
     as_array,
     at_precision,
     dtype_of,
+    is_float0,
     is_inexact,
     promoted,
     safe_sqrt,
@@ -99,7 +100,7 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
     """The norm of all elements taken as one vector.
 
     Args:
-      tree: tree of arrays, real or complex.
+      tree: tree of arrays, real or complex; gradients of integer leaves (float0) count for nothing.
       ord: None or 2 for the Euclidean norm, 1 for the sum of absolute values, infinity (or "inf") for the largest.
       squared: whether to return the square; for the Euclidean norm that saves the root.
 
@@ -109,7 +110,7 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
     Raises:
       ValueError: another `ord`.
     """
-    leaves = [widen(x) for x in jax.tree.leaves(tree)]
+    leaves = [widen(x) for x in jax.tree.leaves(tree) if not is_float0(x)]
     if ord is None or ord == 2:
         square = jnp.asarray(_total([jnp.sum(abs_sq(x)) for x in leaves]), wide(*(x.dtype for x in leaves)))
         return square if squared else safe_sqrt(square)
