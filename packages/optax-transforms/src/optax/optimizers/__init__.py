@@ -5,6 +5,7 @@ from optax.core import _collision as _collision
 _collision.check()
 
 from optax.optimizers._adam import *
+from optax.optimizers._dog import *
 from optax.optimizers._sgd import *
 
 # For `help` and `import *`. Type checkers could not compute it: spelled like this, they follow the imports above.
