@@ -5,6 +5,7 @@ import jax
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)  # for the tests of meshes
 
 # The same examples on every run, and none fails for being slow: a shared machine is no evidence against the code.
 hypothesis.settings.register_profile("ours", derandomize=True, deadline=None, max_examples=30)

@@ -1,14 +1,17 @@
 """How the contract calls each factory: by its required arguments, and in the variants worth a run of their own."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import optax
 from contract.signatures import examples
-from optax.core import GradientTransformation
+from optax.core import GradientTransformation, over_leaves
+from optax.core.testing import Subject, factories
 
 
 def matrices(params: Any) -> Any:
@@ -21,21 +24,61 @@ def falling(count: Any) -> Any:
     return 0.1 / (1.0 + jnp.asarray(count, jnp.float32))
 
 
+def kinds(params: Any) -> Any:
+    """Labels: "matrix" for everything of two axes or more, "other" for the rest."""
+    return jax.tree.map(lambda p: "matrix" if jnp.ndim(p) >= 2 else "other", params)
+
+
+def every_other(step: Any, **extra_args: Any) -> Any:
+    """A condition: True on the first step, and on every second one after it."""
+    return step % 2 == 0
+
+
 def doubled(tree: Any, params: Any = None) -> Any:
     """A function of whole trees, or of leaves."""
-    return jax.tree.map(lambda x: 2 * x, tree)
+    return over_leaves(lambda x: 2 * x, tree)
+
+
+def magnitude(x: Any) -> Any:
+    """|x|, but for the gradient of an integer."""
+    return x if getattr(x, "dtype", None) == jax.dtypes.float0 else abs(x)
 
 
 # What a required parameter of this name gets.
 ARGUMENTS: dict[str, Any] = {
+    "accumulation_steps": 2,
+    "adv_optimizer": optax.sgd(0.05),
+    "aggregator": optax.accumulate_avg_updates(2),
+    "base_optimizer": optax.sgd(0.1),
+    "clipping": 0.1,
     "decay": 0.9,
+    "direction": optax.scale_by_adam(),
     "f": doubled,
+    "fast_optimizer": optax.adam(0.1),
+    "freeze_mask": matrices,
     "inner": optax.trace(0.9),
     "learning_rate": 0.1,
+    "magnitude": optax.sgd(0.1),
     "mask": matrices,
+    "max_consecutive_errors": 2,
+    "max_delta": 1.0,
     "max_norm": 1.0,
+    "measure": doubled,
+    "measure_name": "double",
+    "measures": {"norm": optax.tree.norm, "double": doubled, "trace": optax.trace(0.9)},
+    "optimizer": optax.trace(0.9),
+    "param_labels": kinds,
+    "postprocessor": optax.trace(0.9),
+    "preprocessor": optax.clip_by_global_norm(1.0),
+    "should_transform_fn": every_other,
+    "should_update_fn": every_other,
+    "slow_step_size": 0.5,
     "step_size": 0.5,
     "step_size_fn": falling,
+    "sync_period": 2,
+    "table": [("matrix", optax.trace(0.9)), ("nested/0", None), ("*", optax.scale(0.5))],
+    "threshold": 1.0,
+    "transforms": {"matrix": optax.trace(0.9), "other": optax.adam(0.1), "unused": optax.trace(0.9)},
     "tx": optax.scale(0.5),
 }
 
@@ -43,22 +86,153 @@ ARGUMENTS: dict[str, Any] = {
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "adam": [{"learning_rate": falling}, {"learning_rate": None}, {"nesterov": True}, {"mu_dtype": "float32"}],
     "adamw": [{"mask": matrices}, {"weight_decay": falling}, {"nesterov": True, "eps_root": 1e-8}],
+    "adaptive_grad_clip": [{"eps": 0.0}, {"axis": ()}],
+    "apply_every": [{"k": 2}],
+    "clip": [{"max_delta": 0.0}],
+    "clip_by_block_rms": [{"threshold": 0.0}],
+    "dog": [{"init_step": ("learning_rate", 0.01)}, {"learning_rate": falling, "weight_decay": 0.1, "mask": matrices}],
+    "dowg": [
+        {"init_estim_sq_dist": 0.01, "eps": 0.0},
+        {"learning_rate": falling, "weight_decay": 0.1, "mask": matrices},
+    ],
+    "ema": [{"debias": False}, {"decay": 0.999}],
+    "graft": [{"layerwise": False}],
+    "lookahead": [{"reset_state": True}, {"sync_period": 1, "slow_step_size": 0.0}],
+    "master_weights": [{"inner": optax.adam(0.1)}],
+    "masked": [{"unmasked": "zero"}, {"mask": optax.at_paths("nested/*")}, {"mask_compatible_extra_args": True}],
+    "measure_with_ema": [{"debias": False}, {"decay": 0.999}, {"accumulator_dtype": "float32"}],
+    "mechanize": [{"base_optimizer": optax.adam(falling), "eps": 0.0, "s_init": 0.5, "num_betas": 2}],
+    "monitor": [{"measures": {}}, {"measures": {"average": optax.measure_with_ema(optax.tree.norm, 0.9)}}],
+    "normalize_by_update_norm": [{"scale_factor": 2.0, "eps": 0.0}],
+    "params_ema": [{"debias": False}, {"decay": falling}],
+    "params_mean": [{"start": 1, "every": 2}],
+    "reduce_on_plateau": [{"factor": 0.5, "patience": 1, "cooldown": 1}],
+    "rules": [{"before": optax.clip_by_global_norm(1.0)}],
+    "sam": [
+        {"sync_period": 1},
+        {"adv_optimizer": optax.trace(0.5), "sync_period": 3, "reset_state": False},
+        {"opaque_mode": True},
+    ],
     "scale_by_adam": [{"mu_dtype": "bfloat16", "nu_dtype": "bfloat16"}, {"b1": 0.0, "b2": 0.0}],
+    "scale_by_distance_over_gradients": [{"eps": 0.0, "param_dtype": None, "global_scale": 0.5}],
     "scale_by_learning_rate": [{"learning_rate": 0.1, "flip_sign": False}],
+    "scale_by_trust_ratio": [{"min_norm": 0.1, "trust_coefficient": 0.01, "eps": 1e-3}],
+    "schedule_free": [
+        {"b1": 0.0},
+        {"learning_rate": falling, "b1": 1.0, "state_dtype": "bfloat16"},
+        {"base_optimizer": optax.sgd(0.0), "learning_rate": 0.0},
+    ],
+    "schedule_free_adamw": [{"warmup_steps": 2, "weight_decay": 0.1}],
+    "schedule_free_sgd": [{"warmup_steps": 2, "weight_decay": 0.1}],
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
+    "snapshot": [{"measure": optax.tree.norm}],
     "trace": [{"nesterov": True, "accumulator_dtype": "float32"}],
 }
 
 POSITIONAL: dict[str, list[tuple[Any, ...]]] = {
+    # With no axis of elements: every update counts as one.
+    "add_mean_variance_to_opt": [(optax.adam(0.1), 0.9, ()), (optax.adam(0.1), 0.9, (), 2)],
+    "add_noise": [(0.01, 0.55, 0)],
+    "average_incrementally_updates": [((), 2), (None, 2)],
+    "average_per_element_updates": [((),)],
+    "branches": [(optax.tree.add, optax.sgd(0.1), optax.adam(0.1))],
     "chain": [(), (optax.clip_by_global_norm(1.0), optax.adamw(falling)), (optax.chain(), optax.chain(optax.sgd(0.1)))],
+    "differentially_private_aggregate": [(1.0, 1.0, 0)],
+    "get_per_element_mean_and_sum_sq_diff_grads": [((), 2)],
+    "named_chain": [(("second", optax.clip_by_global_norm(1.0)), ("first", optax.adam(0.1)))],
+    "stochastic_rounding": [(0,)],
 }
 
 
-def calls(name: str, factory: Callable[..., GradientTransformation]) -> Iterator[GradientTransformation]:
-    """The transformations that the contract is checked on."""
+def some_loss(params: Any, updates: Any) -> dict[str, Any]:
+    """A function with the given gradient at the parameters, in the ways that a transformation may ask for it.
+
+    It is f(x) = 2 + <updates, x - params> + |x - params|^2 / 2.
+    """
+
+    def wide(x: Any) -> Any:
+        return jnp.asarray(x, jnp.result_type(x) if jnp.finfo(jnp.result_type(x)).bits > 16 else jnp.float32)
+
+    def f(x: Any) -> Any:
+        terms = []
+        for x, p, g in zip(*map(jax.tree.leaves, (x, params, updates)), strict=True):  # noqa: B020
+            if jnp.issubdtype(jnp.result_type(p), jnp.inexact):
+                d = wide(x) - jax.lax.stop_gradient(wide(p))
+                terms.append(jnp.sum((jnp.conj(wide(g).astype(d.dtype) + d / 2) * d).real))
+        return 2 + sum(terms[1:], terms[0]) if terms else jnp.float32(2)
+
+    return {"value": f(params), "grad": updates, "value_fn": f}
+
+
+# What `update` cannot do without beside gradients, state and parameters: `(params, updates)` to keyword arguments.
+EXTRA_ARGS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "reduce_on_plateau": some_loss,
+    "sam": lambda params, updates: {"grad_fn": lambda point, i: doubled(updates)},
+    "track_per_element_mean_and_variance_with_ema": lambda params, updates: {
+        "sum_sq_diff_grads": jax.tree.map(magnitude, updates),
+        "sample_size": 3,
+    },
+}
+
+
+def each_example(tx: GradientTransformation) -> GradientTransformation:
+    """`tx`, which takes a gradient for each example, for the mean gradient: of two examples."""
+
+    def examples_of(g: Any) -> Any:
+        if getattr(g, "dtype", None) == jax.dtypes.float0:
+            return np.stack([g, g])
+        return jnp.stack([jnp.asarray(g), jnp.asarray(g)])
+
+    return GradientTransformation(
+        tx.init, lambda updates, state, params=None: tx.update(jax.tree.map(examples_of, updates), state, params)
+    )
+
+
+def first_of_pair(tx: GradientTransformation) -> GradientTransformation:
+    """`tx`, which returns a pair in place of the updates, without the second."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        (updates, _), state = tx.update(updates, state, params)
+        return updates, state
+
+    return GradientTransformation(tx.init, update)
+
+
+# How to make an ordinary transformation of what is none; the contract is checked on the result.
+ADAPTERS: dict[str, Callable[[GradientTransformation], GradientTransformation]] = {
+    "differentially_private_aggregate": each_example,
+    "get_per_element_mean_and_sum_sq_diff_grads": first_of_pair,
+}
+
+HOMES = (optax.core, optax.transforms, optax.wrappers, optax.optimizers)
+FACTORIES = {name: factory for home in HOMES for name, factory in factories(home).items()}
+
+
+def calls(name: str) -> Iterator[GradientTransformation]:
+    """The transformations of one factory that the contract is checked on; the first is the plainest."""
+    factory = FACTORIES[name]
     if name in POSITIONAL:
         yield from (factory(*args) for args in POSITIONAL[name])
         return
     base = examples(factory, ARGUMENTS, "tests/contract/calls.py")
     yield factory(**base)
     yield from (factory(**base | variant) for variant in VARIANTS.get(name, ()))
+
+
+def all_calls() -> Iterator[tuple[str, GradientTransformation]]:
+    """Those of every factory that can be called, each with its factory's name."""
+    for name in sorted(FACTORIES):
+        with contextlib.suppress(Exception):  # what is wrong says a test of its own, and keeps no other from running
+            yield from [(name, tx) for tx in calls(name)]
+
+
+def plain_calls() -> dict[str, GradientTransformation]:
+    """The first call of each factory, by the factory's name."""
+    return dict(reversed(list(all_calls())))
+
+
+def subject(name: str, tx: GradientTransformation, **fields: Any) -> Subject:
+    """What the contract is checked on for a transformation of the factory of this name."""
+    if name in EXTRA_ARGS:
+        fields["extra_args"] = EXTRA_ARGS[name]
+    return Subject(ADAPTERS.get(name, lambda tx: tx)(tx), **fields)

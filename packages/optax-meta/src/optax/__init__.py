@@ -22,18 +22,21 @@ _collision.check()
 del _collision
 
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
-_FLAT = ("core", "transforms", "wrappers", "optimizers", "schedules", "losses", "estimators")
+_FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "wrappers", "estimators")
 # The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
-_NESTED = ("tree",)
+_NESTED = ("contrib", "experimental", "tree")
 
 if TYPE_CHECKING:  # the same for type checkers, which do not know this condition by any other name
+    from optax import contrib as contrib
     from optax import core as core
     from optax import estimators as estimators
+    from optax import experimental as experimental
     from optax import losses as losses
     from optax import optimizers as optimizers
     from optax import schedules as schedules
     from optax import transforms as transforms
     from optax import wrappers as wrappers
+    from optax._older import *
     from optax.core import *  # with optax.core.tree, which optax.tree repeats
     from optax.estimators import *
     from optax.losses import *
@@ -48,11 +51,11 @@ else:
         if name in _FLAT or name in _NESTED:
             return _import_module(f"optax.{name}")
         if name == "__all__":
-            return sorted({*_FLAT, *_NESTED}.union(*(__getattr__(part).__all__ for part in _FLAT)))
+            return sorted({*_FLAT, *_NESTED}.union(*(part.__all__ for part in _searched())))
         message = f"module 'optax' has no attribute {name!r}"
         if name.startswith("_"):  # inspecting tools ask for many of these, and no part has any to offer
             raise AttributeError(message, name=name)
-        for part in map(__getattr__, _FLAT):
+        for part in _searched():
             if name in part.__all__:
                 return globals().setdefault(name, getattr(part, name))
 
@@ -60,6 +63,10 @@ else:
 
         close = get_close_matches(name, __getattr__("__all__"), n=1)
         raise AttributeError(message + "".join(f"; did you mean {other!r}?" for other in close), name=name)
+
+    def _searched() -> object:
+        for part in (*_FLAT, "_older"):  # one by one: what is found in the first imports no other
+            yield _import_module(f"optax.{part}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__getattr__("__all__")})
