@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optax.core import check_hyperparameter
+from optax.core import check_hyperparameter, check_integer
 
 DECAY = {"least": 0, "below": 1}
 
@@ -31,6 +31,8 @@ DECAY = {"least": 0, "below": 1}
         (math.inf, {}),
         (math.inf, {"least": 0}),
         (-math.inf, {}),
+        (1, {"least": 0, "most": 1}),
+        (1e-300, {"above": 0}),
         (lambda count: 0.1, {"schedule": True}),
         (max, {"schedule": True}),
     ],
@@ -76,6 +78,9 @@ def test_what_is_no_schedule_is_refused(value: Any) -> None:
         (math.inf, {"below": 1}, "b1 must be below 1, not inf"),
         (-math.inf, {"least": 0}, "b1 must be at least 0, not -inf"),
         (math.nan, {}, "b1 must be a number, not nan"),
+        (0, {"above": 0}, "b1 must be above 0, not 0"),
+        (1.5, {"least": 0, "most": 1}, "b1 must be at least 0 and at most 1, not 1.5"),
+        (1, {"above": 0, "below": 1}, "b1 must be above 0 and below 1, not 1"),
     ],
 )
 def test_what_is_out_of_range_is_refused(value: Any, options: Any, message: str) -> None:
@@ -96,3 +101,26 @@ def test_traced_values_pass_unseen() -> None:
 def test_a_huge_integer_is_out_of_range() -> None:
     with pytest.raises(ValueError, match="b1 must be at least 0 and below 1, not 1000"):
         check_hyperparameter("b1", 10**400, **DECAY)
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), jnp.asarray(3), np.asarray(3)])
+def test_integers_of_any_kind_become_those_of_python(value: Any) -> None:
+    assert type(check_integer("k", value, least=1)) is int
+    assert check_integer("k", value, least=3) == 3
+
+
+def test_integers_stay_within_what_a_counter_reaches() -> None:
+    assert check_integer("k", 10**12, least=1) == 2**31 - 1
+
+
+@pytest.mark.parametrize("value", [2.0, "2", None, True, np.float32(2), jnp.asarray([2]), jnp.asarray(2.0)])
+def test_what_is_no_integer_is_refused(value: Any) -> None:
+    """Defect B6: every_k_schedule=np.int64(2) was taken for a function."""
+    with pytest.raises(TypeError, match="k must be an integer, not "):
+        check_integer("k", value, least=1)
+
+
+def test_an_integer_out_of_range_and_one_that_is_traced() -> None:
+    with pytest.raises(ValueError, match=r"^k must be at least 1, not 0$"):
+        check_integer("k", 0, least=1)
+    assert jax.jit(lambda k: check_integer("k", k, least=1))(0) == 0

@@ -90,7 +90,9 @@ def test_what_init_makes_of_other_lengths_is_not_taken_for_what_it_makes_of_thes
     """A rule that factors squares only, and one that takes nothing else."""
 
     def init(params: Any) -> Any:
-        return jax.tree.map(lambda p: jnp.zeros(p.shape[:1]) if p.shape[0] == p.shape[1] else jnp.zeros(p.shape), params)
+        return jax.tree.map(
+            lambda p: jnp.zeros(p.shape[:1]) if p.shape[0] == p.shape[1] else jnp.zeros(p.shape), params
+        )
 
     def strict(params: Any) -> Any:
         if params.shape[0] != params.shape[1]:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from optax.core import (
+    copy_slot,
     debias,
+    has_value,
     moving_average,
     new_slot,
     ratio,
@@ -16,6 +18,7 @@ from optax.core import (
     scheduled,
     slot_dtype,
     total_weight,
+    widen,
 )
 from strategies import INEXACT
 from x64 import enable_x64
@@ -154,3 +157,36 @@ def test_require_params() -> None:
     assert require_params(params) is params
     with pytest.raises(ValueError, match=r"call update\(updates, state, params\), and params must not be None"):
         require_params(None)
+
+
+def test_a_slot_that_starts_as_the_parameters_has_buffers_of_its_own() -> None:
+    """Defect G4: parameters and state could not be donated together."""
+    params = {"w": jnp.asarray([1.0, 2.0], BF16), "z": jnp.asarray([1j]), "n": jnp.arange(3), "x": 1.5}
+    slot = copy_slot(params)
+    assert {k: str(v.dtype) for k, v in slot.items()} == {
+        "w": "float32",
+        "z": "complex64",
+        "n": "int32",
+        "x": "float32",
+    }
+    assert slot["w"].tolist() == [1, 2]
+    assert not slot["x"].weak_type
+    same = copy_slot(params, decay=0)
+    assert same["w"].dtype == BF16
+    assert same["w"].unsafe_buffer_pointer() != params["w"].unsafe_buffer_pointer()
+    assert copy_slot(params, dtype=BF16)["z"].dtype == jnp.complex64
+    assert copy_slot(jax.ShapeDtypeStruct((2,), F32)).tolist() == [0, 0]
+
+
+def test_what_has_a_value() -> None:
+    assert has_value(jnp.ones(2))
+    assert has_value(0.5)
+    assert not has_value(None)
+    assert not has_value(np.zeros(2, jax.dtypes.float0))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wider"), [("bfloat16", F32), ("float32", F32), ("complex64", "complex64"), (int, F32)]
+)
+def test_widen(dtype: Any, wider: Any) -> None:
+    assert widen(jnp.ones(2, dtype)).dtype == wider

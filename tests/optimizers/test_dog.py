@@ -222,8 +222,8 @@ def test_init_needs_only_shapes(tx: Any) -> None:
     [
         (lambda: optax.dog(init_step=0.1), r"init_step must be a pair such as \('heuristic', 1e-6\), not 0.1"),
         (lambda: optax.dog(init_step=("guess", 0.1)), "init_step must begin with .* not 'guess'"),
-        (lambda: optax.dog(init_step=("distance", 0.0)), "init_step must be above 0: nothing would ever move"),
-        (lambda: optax.dog(init_step=("heuristic", -1.0)), "init_step must be at least 0, not -1.0"),
+        (lambda: optax.dog(init_step=("distance", 0.0)), "init_step must be above 0, not 0.0"),
+        (lambda: optax.dog(init_step=("heuristic", -1.0)), "init_step must be above 0, not -1.0"),
         (lambda: optax.dog(eps=-1e-8), "eps must be at least 0, not -1e-08"),
         (lambda: optax.dog("fast"), "learning_rate must be a real number or a schedule"),
         (lambda: optax.dowg(eps=0.0), "init_estim_sq_dist must be above 0"),

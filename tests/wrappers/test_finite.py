@@ -61,6 +61,22 @@ def test_what_comes_out_is_looked_at_too() -> None:
     assert [int(s.inner_state) for s in states] == [1, 1, 2, 2, 3, 4]
 
 
+def test_or_not_and_then_no_second_state_is_held() -> None:
+    tx = optax.apply_if_finite(inverse(), 1, check_updates=False)
+    updates, states = run(tx, [2, 0, NAN])
+    assert updates == [0.5, INF, 0]
+    assert [int(s.notfinite_count) for s in states] == [0, 0, 1]
+
+    def room(tx: Any) -> int:
+        state = jax.eval_shape(tx.init, jnp.ones((256, 256)))
+        step = jax.jit(lambda state, g: tx.update(g, state)[::-1], donate_argnums=0)
+        return int(step.lower(state, jnp.ones((256, 256))).compile().memory_analysis().temp_size_in_bytes)
+
+    one_slot = 4 * 256 * 256
+    assert room(optax.apply_if_finite(optax.trace(0.9), 1, check_updates=False)) < one_slot / 2
+    assert one_slot < room(optax.apply_if_finite(optax.trace(0.9), 1)) < 3.5 * one_slot
+
+
 def test_an_update_too_large_for_the_gradients_dtype_is_bad() -> None:
     tx = optax.apply_if_finite(optax.scale(1e6), 1)
     u, state = tx.update(jnp.float16(1), tx.init(jnp.float16(1)))

@@ -194,8 +194,8 @@ def test_mistakes_are_named() -> None:
     [
         ((0, 0.5), ValueError, "sync_period must be at least 1, not 0"),
         ((2.5, 0.5), TypeError, r"sync_period must be an integer, not 2\.5"),
-        ((2, 1.5), ValueError, r"slow_step_size must be at most 1, not 1\.5"),
-        ((2, -0.5), ValueError, r"slow_step_size must be at least 0, not -0\.5"),
+        ((2, 1.5), ValueError, r"slow_step_size must be at least 0 and at most 1, not 1\.5"),
+        ((2, -0.5), ValueError, r"slow_step_size must be at least 0 and at most 1, not -0\.5"),
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments: Any, error: type[Exception], message: str) -> None:

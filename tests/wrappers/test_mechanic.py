@@ -168,8 +168,8 @@ def test_init_needs_only_shapes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"s_init": 0.0}, "s_init must be above 0: nothing would ever move"),
-        ({"s_init": -1.0}, "s_init must be at least 0, not -1.0"),
+        ({"s_init": 0.0}, "s_init must be above 0, not 0.0"),
+        ({"s_init": -1.0}, "s_init must be above 0, not -1.0"),
         ({"eps": -1e-8}, "eps must be at least 0, not -1e-08"),
         ({"weight_decay": "1"}, "weight_decay must be a real number, not '1'"),
         ({"num_betas": 0}, "num_betas must be at least 1, not 0"),

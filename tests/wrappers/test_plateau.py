@@ -160,17 +160,17 @@ def test_the_metric_is_asked_for(arguments: dict[str, Any], error: Any, message:
     [
         ({"factor": 0.0}, "factor must be above 0 and below 1, not 0.0"),
         ({"factor": 1}, "factor must be above 0 and below 1, not 1"),
-        ({"factor": 1.5}, "factor must be at most 1, not 1.5"),
-        ({"factor": -0.1}, "factor must be at least 0, not -0.1"),
-        ({"rtol": -1.0}, "rtol must be at least 0, not -1.0"),
-        ({"rtol": 1.1}, "rtol must be at most 1, not 1.1"),
+        ({"factor": 1.5}, "factor must be above 0 and below 1, not 1.5"),
+        ({"factor": -0.1}, "factor must be above 0 and below 1, not -0.1"),
+        ({"rtol": -1.0}, "rtol must be at least 0 and at most 1, not -1.0"),
+        ({"rtol": 1.1}, "rtol must be at least 0 and at most 1, not 1.1"),
         ({"atol": -1.0}, "atol must be at least 0, not -1.0"),
         ({"rtol": 0.0}, "rtol and atol must not both be 0"),
         ({"patience": -1}, "patience must be at least 0, not -1"),
         ({"patience": 1.5}, "patience must be an integer, not 1.5"),
-        ({"cooldown": True}, "cooldown must be a real number, not True"),
+        ({"cooldown": True}, "cooldown must be an integer, not True"),
         ({"accumulation_size": 0}, "accumulation_size must be at least 1, not 0"),
-        ({"min_scale": 2.0}, "min_scale must be at most 1, not 2.0"),
+        ({"min_scale": 2.0}, "min_scale must be at least 0 and at most 1, not 2.0"),
     ],
 )
 def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:

@@ -237,8 +237,8 @@ def test_it_finds_a_minimum(tx: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: optax.schedule_free_sgd(b1=1.5), ValueError, "b1 must be at most 1, not 1.5"),
-        (lambda: optax.schedule_free_sgd(b1=-0.5), ValueError, "b1 must be at least 0, not -0.5"),
+        (lambda: optax.schedule_free_sgd(b1=1.5), ValueError, "b1 must be at least 0 and at most 1, not 1.5"),
+        (lambda: optax.schedule_free_sgd(b1=-0.5), ValueError, "b1 must be at least 0 and at most 1, not -0.5"),
         (lambda: optax.schedule_free_adamw(b2=1.0), ValueError, "b2 must be at least 0 and below 1, not 1.0"),
         (lambda: optax.schedule_free_adamw(eps=-1.0), ValueError, "eps must be at least 0, not -1.0"),
         (lambda: optax.schedule_free(optax.sgd(0.1), "0.1"), TypeError, "learning_rate must be a real number or"),

@@ -2,12 +2,13 @@
 
 import math
 import numbers
+import operator
 from typing import Any
 
 import jax
 import numpy as np
 
-__all__ = ["check_hyperparameter"]
+__all__ = ["check_hyperparameter", "check_integer"]
 
 
 def check_hyperparameter(
@@ -15,6 +16,8 @@ def check_hyperparameter(
     value: Any,
     *,
     least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
     below: float = math.inf,
     schedule: bool = False,
 ) -> None:
@@ -25,12 +28,14 @@ def check_hyperparameter(
       value: a real number, or a real scalar array. A traced array passes unseen, so that hyperparameters can be
         swept over and differentiated.
       least: the smallest value that makes sense.
-      below: the bound that it must stay under.
+      above: a bound that it must stay over.
+      most: the largest value that makes sense.
+      below: a bound that it must stay under.
       schedule: whether a function of the step count will do too.
 
     Raises:
       TypeError: `value` is of another kind.
-      ValueError: `value` is NaN, below `least`, or not under `below`.
+      ValueError: `value` is NaN, or outside the bounds.
     """
     if isinstance(value, jax.core.Tracer) or (schedule and callable(value)):
         return
@@ -39,9 +44,43 @@ def check_hyperparameter(
         shape = f" of shape {value.shape}" if getattr(value, "shape", ()) else ""
         raise TypeError(f"{name} must be {wanted}, not {value!r}{shape}")
     number = _as_float(value)
-    if not least <= number < below and not (number == below == math.inf):
-        bounds = [f"at least {least}"] * (least > -math.inf) + [f"below {below}"] * (below < math.inf)
+    rules = {
+        f"at least {least}": number >= least,
+        f"above {above}": number > above or above == -math.inf,
+        f"at most {most}": number <= most,
+        f"below {below}": number < below or below == math.inf,
+    }
+    if math.isnan(number) or not all(rules.values()):
+        bounds = [rule for rule in rules if not rule.endswith("inf")]
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value}")
+
+
+def check_integer(name: str, value: Any, *, least: int) -> Any:
+    """Reject a count or a period that cannot be meant.
+
+    Args:
+      name: the argument's name, for the message.
+      value: an integer of any kind.
+      least: the smallest value that makes sense.
+
+    Returns:
+      `value` as a Python integer, at most 2**31 - 1: no int32 counter gets further. A traced value as it is.
+
+    Raises:
+      TypeError: `value` is not an integer.
+      ValueError: it is below `least`.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return value
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
+    return min(number, 2**31 - 1)
 
 
 def _as_float(value: Any) -> float:

@@ -31,6 +31,7 @@ from optax.core._types import (
 )
 
 __all__ = [
+    "copy_slot",
     "debias",
     "leafwise",
     "moving_average",
@@ -85,7 +86,7 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
         apply = jax.jit(apply)
 
     def on_leaf(g: Any, *rest: Any) -> tuple[Any, ...]:
-        if g is None or numerics.is_float0(g):
+        if not numerics.has_value(g):
             return g, *rest[: width - 1]
         if missing := [name for name, x in zip(names[1:], rest, strict=True) if x is None]:
             raise ValueError(f"updates has an array where {missing[0]} has None")
@@ -184,17 +185,38 @@ def new_slot(params: Params, *, decay: Any = None, dtype: Any = None, real: bool
     """
 
     def zeros(p: Any) -> jax.Array:
-        axes = numerics.manual_axes(p)  # JAX before 0.7 forgets them in zeros_like
-        if numerics.is_random_key(p):  # no parameter, though it may lie among them
-            return numerics.varying(jnp.zeros_like(p), axes)
-        wanted = slot_dtype(numerics.dtype_of(p), decay) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
-        if real and numerics.is_complex(wanted):
-            wanted = numerics.wide(wanted)
-        elif not real and numerics.is_complex(numerics.dtype_of(p)):
-            wanted = numerics.at_precision(numerics.dtype_of(p), numerics.wide(wanted))
-        return numerics.varying(jnp.zeros_like(p, dtype=wanted), axes)
+        wanted = None if numerics.is_random_key(p) else _dtype_of_slot(p, decay, dtype, real)
+        return numerics.varying(jnp.zeros_like(p, dtype=wanted), numerics.manual_axes(p))  # JAX 0.6 forgets them
 
     return jax.tree.map(zeros, params)
+
+
+def _dtype_of_slot(p: Any, decay: Any, dtype: Any, real: bool) -> np.dtype[Any]:
+    wanted = slot_dtype(numerics.dtype_of(p), decay) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
+    if real and numerics.is_complex(wanted):
+        return numerics.wide(wanted)
+    if not real and numerics.is_complex(numerics.dtype_of(p)):
+        return numerics.at_precision(numerics.dtype_of(p), numerics.wide(wanted))
+    return wanted
+
+
+def copy_slot(params: Params, *, decay: Any = None, dtype: Any = None) -> PyTree:
+    """A state slot for every parameter that starts as the parameter.
+
+    Args:
+      params: tree of arrays, `ShapeDtypeStruct`s (whose slots start as zeros) or Python numbers.
+      decay: see `slot_dtype`; 0 keeps the dtypes of the parameters.
+      dtype: see `new_slot`.
+
+    Returns:
+      A tree of strongly typed copies, in buffers of their own: parameters and state can be donated together.
+    """
+
+    def copied(p: Any) -> jax.Array:
+        own = _dtype_of_slot(p, decay, dtype, real=False)
+        return jnp.zeros_like(p, dtype=own) if isinstance(p, jax.ShapeDtypeStruct) else jnp.array(p, own, copy=True)
+
+    return jax.tree.map(copied, params)
 
 
 def new_scalar(value: Any, dtype: Any, params: Params) -> jax.Array:

@@ -8,12 +8,14 @@ import numpy as np
 
 __all__ = [
     "abs_sq",
+    "has_value",
     "safe_increment",
     "safe_int32_increment",
     "safe_norm",
     "safe_root_mean_squares",
     "safe_sqrt",
     "scale_gradient",
+    "widen",
 ]
 
 T = TypeVar("T")
@@ -78,10 +80,29 @@ def at_precision(dtype: Any, precision: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def widen(x: Any) -> jax.Array:
-    """`x` in float32, or float64 if it is that already; complex stays complex."""
+    """`x` at the precision that reductions and moments are computed in.
+
+    Args:
+      x: array of any shape and dtype.
+
+    Returns:
+      `x` in float32, or in float64 if it has that precision already; complex stays complex.
+    """
     x = jnp.asarray(x)
     wider: jax.Array = x.astype(at_precision(x.dtype, wide(x.dtype)))
     return wider
+
+
+def has_value(g: Any) -> bool:
+    """Whether there is an array to compute with.
+
+    Args:
+      g: a leaf of a tree of updates.
+
+    Returns:
+      False for None, and for the gradient of an integer (of dtype float0); else True.
+    """
+    return g is not None and not is_float0(g)
 
 
 def is_tracing() -> bool:

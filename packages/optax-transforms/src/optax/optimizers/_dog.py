@@ -7,7 +7,7 @@ v = v + r^2 * |g|^2         and u = g * r^2 / (sqrt(v) + eps)       (DoWG)
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from optax.core import (
     Updates,
     chain,
     check_hyperparameter,
+    copy_slot,
     identity,
     new_scalar,
     new_slot,
@@ -35,7 +36,6 @@ from optax.core import (
     tree,
 )
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
-from optax.transforms._precision import with_values
 
 __all__ = [
     "DoGState",
@@ -123,13 +123,13 @@ def scale_by_distance_over_gradients(
     Reference:
       Ivgi, Hinder, Carmon, "DoG is SGD's best friend: a parameter-free dynamic step size schedule", 2023 (L-DoG).
     """
-    _check_positive("reps_rel", reps_rel)
+    check_hyperparameter("reps_rel", reps_rel, above=0)
     check_hyperparameter("eps", eps, least=0)
     check_hyperparameter("global_scale", global_scale)
 
     def init(params: Params) -> ScaleByDistanceOverGradientsState:
-        x0 = _start(params, param_dtype)
-        r = jax.tree.map(lambda x: _first_distance(x, reps_rel), _start(params))
+        x0 = copy_slot(params, decay=0, dtype=param_dtype)
+        r = jax.tree.map(lambda x: _first_distance(x, reps_rel), copy_slot(params, decay=0))
         G = jax.tree.map(lambda r: new_scalar(0, r.dtype, r), r)
         return ScaleByDistanceOverGradientsState(r, G, x0)
 
@@ -193,11 +193,11 @@ def _scale_by_dog(init_step: InitStep, eps: Numeric) -> GradientTransformation:
     kind, size = init_step
     if kind not in ("distance", "learning_rate", "heuristic"):
         raise ValueError(f"init_step must begin with 'distance', 'learning_rate' or 'heuristic', not {kind!r}")
-    _check_positive("init_step", size)
+    check_hyperparameter("init_step", size, above=0)
     check_hyperparameter("eps", eps, least=0)
 
     def init(params: Params) -> DoGState:
-        x0 = _start(params)
+        x0 = copy_slot(params, decay=0)
         r = _first_distance(x0, size)
         if kind != "heuristic":
             r = new_scalar(size if kind == "distance" else 0, r.dtype, x0)
@@ -256,10 +256,10 @@ def dowg(
 
 def _scale_by_dowg(first_sq_dist: Numeric, eps: Numeric) -> GradientTransformation:
     check_hyperparameter("eps", eps, least=0)
-    _check_positive("init_estim_sq_dist", first_sq_dist)
+    check_hyperparameter("init_estim_sq_dist", first_sq_dist, above=0)
 
     def init(params: Params) -> DoWGState:
-        x0 = _start(params)
+        x0 = copy_slot(params, decay=0)
         dtype = tree.norm(x0).dtype
         return DoWGState(x0, new_scalar(0, dtype, x0), new_scalar(first_sq_dist, dtype, x0))
 
@@ -302,7 +302,7 @@ def _quotient(x: jax.Array, d: jax.Array) -> jax.Array:
 
 
 def _sq_norm(updates: Updates) -> jax.Array:
-    return tree.norm(with_values(updates), squared=True)
+    return tree.norm(updates, squared=True)
 
 
 def _sq_distance(x: Params, x0: Params) -> jax.Array:
@@ -314,20 +314,5 @@ def _first_distance(x0: Params, relative: Numeric) -> jax.Array:
     return scaled(1 + tree.norm(x0), relative)
 
 
-def _start(params: Params, dtype: DTypeLike | None = None) -> Params:
-    """The parameters in buffers of their own, so that they can be donated; zeros for abstract ones."""
-
-    def on_leaf(zeros: jax.Array, p: Any) -> jax.Array:
-        return zeros if isinstance(p, jax.ShapeDtypeStruct) else jnp.array(p, zeros.dtype, copy=True)
-
-    return jax.tree.map(on_leaf, new_slot(params, decay=0, dtype=dtype), params)
-
-
 def _decay(weight_decay: ScalarOrSchedule | None, mask: MaskOrFn) -> GradientTransformation:
     return identity() if weight_decay is None else add_decayed_weights(weight_decay, mask)
-
-
-def _check_positive(name: str, value: Any) -> None:
-    check_hyperparameter(name, value, least=0)
-    if not isinstance(value, jax.core.Tracer) and value == 0:
-        raise ValueError(f"{name} must be above 0: nothing would ever move")

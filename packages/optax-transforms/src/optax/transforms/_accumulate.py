@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from optax.core import (
     GradientTransformation,
     Params,
     Updates,
+    check_integer,
     new_slot,
     over_leaves,
     transformation,
@@ -50,13 +50,7 @@ def apply_every(k: int = 1) -> GradientTransformation:
       TypeError: `k` is not an integer.
       ValueError: `k` is below 1.
     """
-    if not isinstance(k, jax.core.Tracer):
-        try:
-            k = operator.index(k)
-        except TypeError:
-            raise TypeError(f"k must be an integer, not {k!r}") from None
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
+    k = check_integer("k", k, least=1)
 
     def init(params: Params) -> ApplyEvery:
         return ApplyEvery(count=jnp.zeros([], jnp.int32), grad_acc=new_slot(params))

@@ -29,6 +29,7 @@ from optax.core import (
     abs_sq,
     chain,
     check_hyperparameter,
+    check_integer,
     debias,
     identity,
     init_empty_state,
@@ -217,7 +218,7 @@ def accumulate_avg_updates(accumulation_steps: int) -> GradientTransformation:
       TypeError: `accumulation_steps` is not an integer.
       ValueError: `accumulation_steps` is below 1.
     """
-    steps = _as_steps(accumulation_steps)
+    steps = check_integer("accumulation_steps", accumulation_steps, least=1)
     if steps == 1:
         return identity()
 
@@ -293,7 +294,7 @@ def get_per_element_mean_and_sum_sq_diff_grads(per_elt_axis: Axes = 0, accumulat
         number of elements.
     """
     axes = _as_axes(per_elt_axis)
-    steps = _as_steps(accumulation_steps)
+    steps = check_integer("accumulation_steps", accumulation_steps, least=1)
 
     def update_of_one(
         updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
@@ -494,16 +495,6 @@ def _as_axes(per_elt_axis: Axes) -> tuple[int, ...]:
         return (operator.index(per_elt_axis),)
     except TypeError:
         raise TypeError(f"per_elt_axis must be an integer or a sequence of them, not {per_elt_axis!r}") from None
-
-
-def _as_steps(accumulation_steps: Any) -> int:
-    try:
-        steps = operator.index(accumulation_steps)
-    except TypeError:
-        raise TypeError(f"accumulation_steps must be an integer, not {accumulation_steps!r}") from None
-    if steps < 1:
-        raise ValueError(f"accumulation_steps must be at least 1, not {steps}")
-    return steps
 
 
 def _statistics(updates: Updates, axes: tuple[int, ...], size: int) -> tuple[PyTree, PyTree]:

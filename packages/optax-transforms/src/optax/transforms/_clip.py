@@ -26,8 +26,8 @@ from optax.core import (
     scaled,
     transformation,
     tree,
+    widen,
 )
-from optax.transforms._precision import widened, with_values
 
 __all__ = [
     "AdaptiveGradClipState",
@@ -122,7 +122,7 @@ def clip_by_global_norm(max_norm: Numeric, *, axis_name: str | tuple[str, ...] |
 
     def update(updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]:
         del params
-        square = tree.norm(with_values(updates), squared=True)
+        square = tree.norm(updates, squared=True)
         norm = safe_sqrt(square if axis_name is None else _psum(square, axis_name))
         factor = shrinking(norm, max_norm)
         return over_leaves(lambda g: scaled(g, factor), updates), state
@@ -190,7 +190,7 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
         axis = tuple(range(x.ndim)) if one_unit else 0 if x.ndim <= 3 else tuple(range(x.ndim - 1))
     elif not isinstance(axis, int):
         axis = tuple(axis)
-    squares = jnp.sum(abs_sq(widened(x)), axis=axis, keepdims=True)
+    squares = jnp.sum(abs_sq(widen(x)), axis=axis, keepdims=True)
     return jnp.broadcast_to(safe_sqrt(squares), x.shape)
 
 
@@ -210,7 +210,7 @@ def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) ->
       ValueError: the shapes differ; nothing is broadcast.
     """
     grad = jnp.asarray(grad)
-    wide = widened(grad)
+    wide = widen(grad)
     g_norm, max_norm = (jnp.asarray(x).astype(wide.real.dtype) for x in (g_norm, max_norm))
     if not g_norm.shape == max_norm.shape == grad.shape:
         raise ValueError(f"g_norm, max_norm and grad differ in shape: {g_norm.shape}, {max_norm.shape}, {grad.shape}")

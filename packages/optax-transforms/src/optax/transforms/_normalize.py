@@ -25,7 +25,6 @@ from optax.core import (
     transformation,
     tree,
 )
-from optax.transforms._precision import with_values
 
 __all__ = [
     "NormalizeState",
@@ -151,7 +150,7 @@ def normalize_by_update_norm(scale_factor: Numeric = 1.0, eps: Numeric = 1e-6) -
 
     def update(updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]:
         del params
-        norm = tree.norm(with_values(updates))
+        norm = tree.norm(updates)
         factor = jnp.asarray(scale_factor, norm.dtype) / _nonzero(norm + jnp.asarray(eps, norm.dtype))
         return over_leaves(lambda g: scaled(g, factor), updates), state
 

@@ -18,14 +18,15 @@ from optax.core import (
     Updates,
     abs_sq,
     check_hyperparameter,
+    has_value,
     over_leaves,
     safe_sqrt,
     scaled,
     transformation,
     tree,
+    widen,
 )
 from optax.transforms._clip import shrinking
-from optax.transforms._precision import has_value, widened, with_values
 from optax.transforms._random import RandomKey, random_keys, standard_normal
 
 __all__ = [
@@ -156,7 +157,7 @@ def per_example_layer_norm_clip(
     """
     check_hyperparameter("global_l2_norm_clip", global_l2_norm_clip, least=0)
     _batch_size(grads)
-    sizes = [_size(g) for g in with_values(grads)]
+    sizes = [_size(g) for g in jax.tree.leaves(grads) if has_value(g)]
 
     def on_leaf(g: Any) -> tuple[Any, jax.Array]:
         share = 1 / max(len(sizes), 1) if uniform else _size(g) / max(sum(sizes), 1)
@@ -173,7 +174,7 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
     n = _batch_size(grads)
     # Real with complex, float32 with float64: nothing that is promoted here leaves.
     with jax.numpy_dtype_promotion("standard"):
-        squares = [jnp.sum(abs_sq(_rows(g)), axis=1) for g in with_values(grads)]
+        squares = [jnp.sum(abs_sq(_rows(g)), axis=1) for g in jax.tree.leaves(grads) if has_value(g)]
         norms = safe_sqrt(functools.reduce(jnp.add, squares, jnp.zeros(n)))
         finite = jnp.isfinite(norms)
         factors = shrinking(jnp.where(finite, norms, 1), bound)
@@ -191,7 +192,7 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
 
 def _rows(g: Any) -> jax.Array:
     """One row an example, in float32 or wider."""
-    return widened(jnp.asarray(g).reshape(g.shape[0], _size(g)))
+    return widen(jnp.asarray(g).reshape(g.shape[0], _size(g)))
 
 
 def _size(g: Any) -> int:

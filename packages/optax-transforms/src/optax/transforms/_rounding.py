@@ -13,12 +13,13 @@ from optax.core import (
     Params,
     PyTree,
     Updates,
+    has_value,
     over_leaves,
     require_params,
     transformation,
     tree,
 )
-from optax.transforms._precision import has_value, wide_dtype
+from optax.transforms._precision import wide_dtype
 from optax.transforms._random import RandomKey, random_keys
 
 __all__ = ["StochasticRoundingState", "stochastic_rounding"]

@@ -14,12 +14,13 @@ from optax.core import (
     Params,
     PyTree,
     Updates,
+    has_value,
     init_empty_state,
     new_scalar,
     over_leaves,
     transformation,
 )
-from optax.transforms._precision import has_value, wide_dtype
+from optax.transforms._precision import wide_dtype
 from optax.transforms._rounding import beside_params, rounded_up
 
 __all__ = ["NonNegativeParamsState", "ZeroNansState", "keep_params_nonnegative", "zero_nans"]

@@ -21,6 +21,8 @@ from optax.core import (
     Updates,
     apply_updates,
     check_hyperparameter,
+    check_integer,
+    copy_slot,
     debias,
     new_slot,
     over_leaves,
@@ -32,7 +34,6 @@ from optax.core import (
     transformation,
     tree,
 )
-from optax.wrappers._conditional import whole_number
 
 __all__ = ["ParamsEmaState", "ParamsMeanState", "eval_params", "params_ema", "params_mean"]
 
@@ -107,7 +108,7 @@ def params_ema(
     check_hyperparameter("decay", decay, least=0, below=1, schedule=True)
 
     def init(params: Params) -> ParamsEmaState:
-        start = new_slot(floating(params), dtype=accumulator_dtype) if debias else copied(params, accumulator_dtype)
+        start = (new_slot if debias else copy_slot)(floating(params), dtype=accumulator_dtype)
         weight = jnp.asarray(0 if debias else 1, scalar_dtype(params))
         return ParamsEmaState(jnp.zeros([], jnp.int32), weight, start)
 
@@ -155,7 +156,7 @@ def params_mean(
       Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
       Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018, algorithm 1.
     """
-    first, period = whole_number("start", start, least=0), whole_number("every", every, least=1)
+    first, period = check_integer("start", start, least=0), check_integer("every", every, least=1)
 
     def init(params: Params) -> ParamsMeanState:
         average = new_slot(floating(params), dtype=accumulator_dtype)
@@ -279,28 +280,7 @@ def over_slots(rule: Callable[..., Any], updates: Updates, *slots: PyTree, reads
     return merged, *new_slots
 
 
-def copied(params: Params, dtype: DTypeLike | None = None, *, decay: Any = None) -> PyTree:
-    """A slot that starts as the floating parameters, in buffers of its own; zeros for those that have no values yet."""
-    params = floating(params)
-    form = jax.eval_shape(lambda p: new_slot(p, decay=decay, dtype=dtype), params)
-
-    def on_leaf(p: Any, like: Any) -> jax.Array:
-        if isinstance(p, jax.ShapeDtypeStruct):
-            zeros: jax.Array = new_slot(p, decay=decay, dtype=dtype)
-            return zeros
-        return jnp.array(p, like.dtype, copy=True)
-
-    return jax.tree.map(on_leaf, params, form)
-
-
 def scalar_dtype(params: Params) -> np.dtype[Any]:
     """The dtype of the scalars that weigh parameters: float64 if some of these have that precision, else float32."""
     dtypes = [slot_dtype(tree.dtype(p)) for p in jax.tree.leaves(floating(params))]
     return np.result_type(np.float32, *(np.finfo(d).dtype for d in dtypes))
-
-
-def check_fraction(name: str, value: Any) -> None:
-    """`check_hyperparameter` for a scalar in [0, 1], both ends included."""
-    check_hyperparameter(name, value, least=0)
-    if not isinstance(value, jax.core.Tracer) and value > 1:
-        raise ValueError(f"{name} must be at most 1, not {value}")

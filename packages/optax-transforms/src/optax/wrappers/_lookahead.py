@@ -15,6 +15,9 @@ from optax.core import (
     Params,
     Updates,
     apply_updates,
+    check_hyperparameter,
+    check_integer,
+    copy_slot,
     over_leaves,
     require_params,
     safe_increment,
@@ -23,8 +26,7 @@ from optax.core import (
     tree,
     with_extra_args_support,
 )
-from optax.wrappers._averages import check_fraction, copied, over_slots
-from optax.wrappers._conditional import whole_number
+from optax.wrappers._averages import floating, over_slots
 
 __all__ = ["LookaheadParams", "LookaheadState", "lookahead"]
 
@@ -106,8 +108,8 @@ def lookahead(
     Reference:
       Zhang, Lucas, Hinton, Ba, "Lookahead optimizer: k steps forward, 1 step back", 2019, algorithm 1.
     """
-    period = whole_number("sync_period", sync_period, least=1)
-    check_fraction("slow_step_size", slow_step_size)
+    period = check_integer("sync_period", sync_period, least=1)
+    check_hyperparameter("slow_step_size", slow_step_size, least=0, most=1)
     fast_optimizer = with_extra_args_support(fast_optimizer)
 
     def init(params: Params) -> LookaheadState:
@@ -115,7 +117,7 @@ def lookahead(
         if isinstance(params, LookaheadParams):
             return LookaheadState(fast_optimizer.init(params.fast), count)
         decay = 1 - slow_step_size
-        return LookaheadState(fast_optimizer.init(params), count, copied(params, decay=decay))
+        return LookaheadState(fast_optimizer.init(params), count, copy_slot(floating(params), decay=decay))
 
     def update(
         updates: Updates, state: LookaheadState, params: Params | None = None, **extra_args: Any

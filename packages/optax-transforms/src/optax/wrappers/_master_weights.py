@@ -16,6 +16,7 @@ from optax.core import (
     Params,
     Updates,
     apply_updates,
+    has_value,
     new_slot,
     require_params,
     transformation,
@@ -86,7 +87,7 @@ def master_weights(inner: GradientTransformation, dtype: DTypeLike = jnp.float32
         params, remainder = require_params(params), state.remainder
         copies = _copies(remainder, params)
         gradients = jax.tree.map(
-            lambda r, g: g if is_gap(r) or _has_no_value(g) else jnp.asarray(g, r.dtype),
+            lambda r, g: g if is_gap(r) or not has_value(g) else jnp.asarray(g, r.dtype),
             *(remainder, updates),
             is_leaf=is_gap,
         )
@@ -94,7 +95,7 @@ def master_weights(inner: GradientTransformation, dtype: DTypeLike = jnp.float32
         moved = apply_updates(within(remainder, copies), within(remainder, steps))
 
         def on_leaf(r: Any, g: Any, p: Any, m: Any, step: Any) -> tuple[Any, Any]:
-            if is_gap(r) or _has_no_value(g):
+            if is_gap(r) or not has_value(g):
                 return step, r
             p, g = jnp.asarray(p), jnp.asarray(g)
             update = _rounded(_rounded(m, p.dtype) - p.astype(m.dtype), g.dtype)
@@ -146,10 +147,6 @@ def _widened(p: Any, dtype: Any) -> Any:
         form: Any = jax.ShapeDtypeStruct  # unannotated in JAX
         return form(p.shape, dtype, sharding=p.sharding)
     return jnp.asarray(p, dtype)
-
-
-def _has_no_value(g: Any) -> bool:
-    return g is None or getattr(g, "dtype", None) == jax.dtypes.float0
 
 
 _finfo: Any = jnp.finfo  # unannotated in JAX

@@ -15,6 +15,8 @@ from optax.core import (
     Params,
     Updates,
     check_hyperparameter,
+    check_integer,
+    copy_slot,
     new_slot,
     over_leaves,
     require_params,
@@ -26,9 +28,6 @@ from optax.core import (
     vary_like,
     with_extra_args_support,
 )
-from optax.transforms._precision import has_value, with_values
-from optax.wrappers._plateau import check_count
-from optax.wrappers._sam import copied
 
 __all__ = ["MechanicState", "mechanize"]
 
@@ -98,15 +97,13 @@ def mechanize(
     """
     check_hyperparameter("weight_decay", weight_decay)
     check_hyperparameter("eps", eps, least=0)
-    check_hyperparameter("s_init", s_init, least=0)
-    if not isinstance(s_init, jax.core.Tracer) and s_init == 0:
-        raise ValueError("s_init must be above 0: nothing would ever move")
-    check_count("num_betas", num_betas, least=1)
+    check_hyperparameter("s_init", s_init, above=0)
+    num_betas = check_integer("num_betas", num_betas, least=1)
     base_optimizer = with_extra_args_support(base_optimizer)
     betas = [1 - 10.0**-i for i in range(1, num_betas + 1)]
 
     def init(params: Params) -> MechanicState:
-        x0 = copied(params)
+        x0 = copy_slot(params, decay=0)
         dtype = tree.norm(x0).dtype
 
         def of_each(value: Numeric) -> jax.Array:
@@ -152,15 +149,11 @@ def mechanize(
 
 
 def _norm(t: Params | Updates, dtype: Any) -> jax.Array:
-    return tree.norm(with_values(t)).astype(dtype)
+    return tree.norm(t).astype(dtype)
 
 
 def _inner(delta: Updates, other: Params | Updates, dtype: Any) -> jax.Array:
-    structure: Any = jax.tree.structure(delta)  # of a class that type checkers do not see
-    pairs = zip(jax.tree.leaves(delta), structure.flatten_up_to(other), strict=True)
-    moving = [(d, g) for d, g in pairs if has_value(g)]
-    product = tree.vdot([d for d, _ in moving], [g for _, g in moving])
-    return jnp.asarray(jnp.real(product), dtype)
+    return jnp.asarray(jnp.real(tree.vdot(delta, other)), dtype)
 
 
 def _quotient(x: jax.Array, d: jax.Array) -> jax.Array:

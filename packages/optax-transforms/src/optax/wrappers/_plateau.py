@@ -14,6 +14,7 @@ from optax.core import (
     Params,
     Updates,
     check_hyperparameter,
+    check_integer,
     new_scalar,
     over_leaves,
     safe_increment,
@@ -82,18 +83,13 @@ def reduce_on_plateau(
       ValueError: an argument is out of its range, or `rtol` and `atol` are both 0; from `update`, if `value` is no
         scalar.
     """
-    _check_within("factor", factor, most=1)
-    for name, number, least in (
-        ("patience", patience, 0),
-        ("cooldown", cooldown, 0),
-        ("accumulation_size", accumulation_size, 1),
-    ):
-        check_count(name, number, least)
-    _check_within("rtol", rtol, most=1)
+    check_hyperparameter("factor", factor, above=0, below=1)
+    check_hyperparameter("rtol", rtol, least=0, most=1)
     check_hyperparameter("atol", atol, least=0)
-    _check_within("min_scale", min_scale, most=1)
-    if _is_known(factor) and factor in (0, 1):
-        raise ValueError(f"factor must be above 0 and below 1, not {factor}")
+    check_hyperparameter("min_scale", min_scale, least=0, most=1)
+    patience = check_integer("patience", patience, least=0)
+    cooldown = check_integer("cooldown", cooldown, least=0)
+    accumulation_size = check_integer("accumulation_size", accumulation_size, least=1)
     if _is_known(rtol) and _is_known(atol) and rtol == 0 and atol == 0:
         raise ValueError("rtol and atol must not both be 0: every change in the last digit would be an improvement")
 
@@ -162,19 +158,6 @@ def _metric(value: Any, dtype: Any) -> jax.Array:
     if jnp.shape(value) != ():
         raise ValueError(f"value must be a scalar, as in {call}, not of shape {jnp.shape(value)}")
     return jnp.asarray(value, dtype)
-
-
-def check_count(name: str, value: Any, least: int) -> None:
-    """Reject what is no whole number, or too small; a traced one passes."""
-    check_hyperparameter(name, value, least=least)
-    if _is_known(value) and not jnp.issubdtype(jnp.asarray(value).dtype, jnp.integer):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-
-
-def _check_within(name: str, value: Any, most: float) -> None:
-    check_hyperparameter(name, value, least=0)
-    if _is_known(value) and value > most:
-        raise ValueError(f"{name} must be at most {most}, not {value}")
 
 
 def _is_known(value: Any) -> bool:

@@ -15,7 +15,8 @@ from optax.core import (
     Params,
     Updates,
     apply_updates,
-    new_slot,
+    check_integer,
+    copy_slot,
     over_leaves,
     require_params,
     safe_increment,
@@ -25,7 +26,6 @@ from optax.core import (
     vary_like,
     with_extra_args_support,
 )
-from optax.wrappers._plateau import check_count
 
 __all__ = ["SAMState", "sam"]
 
@@ -91,7 +91,7 @@ def sam(
       Foret, Kleiner, Mobahi, Neyshabur, "Sharpness-aware minimization for efficiently improving generalization", 2021,
       algorithm 1.
     """
-    check_count("sync_period", sync_period, least=1)
+    sync_period = check_integer("sync_period", sync_period, least=1)
     adversary = with_extra_args_support(adv_optimizer)
     averaged = with_extra_args_support(optimizer)
     if batch_axis_name is not None:
@@ -103,7 +103,7 @@ def sam(
         if opaque_mode:
             return SAMState(jnp.zeros([], jnp.int32), opt_state, adv_state, None)
         opt_state, adv_state = vary_like((opt_state, adv_state), params)
-        return SAMState(jnp.zeros([], jnp.int32), opt_state, adv_state, copied(params))
+        return SAMState(jnp.zeros([], jnp.int32), opt_state, adv_state, copy_slot(params, decay=0))
 
     def transparent(
         updates: Updates, state: SAMState, params: Params | None = None, **extra_args: Any
@@ -157,12 +157,3 @@ def _over_axis(tx: GradientTransformationExtraArgs, axis_name: Any) -> GradientT
         return tx.update(mean, state, params, **extra_args)
 
     return GradientTransformationExtraArgs(tx.init, update)
-
-
-def copied(params: Params) -> Params:
-    """The parameters in buffers of their own, so that they can be donated; zeros for abstract ones."""
-
-    def on_leaf(zeros: jax.Array, p: Any) -> jax.Array:
-        return zeros if isinstance(p, jax.ShapeDtypeStruct) else jnp.array(p, zeros.dtype, copy=True)
-
-    return jax.tree.map(on_leaf, new_slot(params, decay=0), params)

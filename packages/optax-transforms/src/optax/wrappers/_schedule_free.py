@@ -25,6 +25,7 @@ from optax.core import (
     abs_sq,
     chain,
     check_hyperparameter,
+    copy_slot,
     debias,
     moving_average,
     new_slot,
@@ -44,7 +45,7 @@ from optax.core import (
 from optax.optimizers import sgd
 from optax.schedules import warmup_constant_schedule
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
-from optax.wrappers._averages import averages_in, check_fraction, copied, is_gap, over_slots, scalar_dtype, within
+from optax.wrappers._averages import averages_in, floating, is_gap, over_slots, scalar_dtype, within
 
 __all__ = [
     "ScheduleFreeState",
@@ -128,7 +129,7 @@ def schedule_free(
       Defazio et al., "The road less scheduled", 2024.
     """
     check_hyperparameter("learning_rate", learning_rate, schedule=True)
-    check_fraction("b1", b1)
+    check_hyperparameter("b1", b1, least=0, most=1)
     check_hyperparameter("weight_lr_power", weight_lr_power)
     base_optimizer = with_extra_args_support(base_optimizer)
 
@@ -140,8 +141,8 @@ def schedule_free(
             step_count=jnp.zeros([], jnp.int32),
             max_lr=jnp.zeros([], dtype),
             base_optimizer_state=base_optimizer.init(params),
-            z=copied(params, state_dtype),
-            x=copied(jax.tree.map(lambda p: p if _loses_x(b1, tree.dtype(p)) else MaskedNode(), params)),
+            z=copy_slot(floating(params), dtype=state_dtype),
+            x=copy_slot(jax.tree.map(lambda p: p if _loses_x(b1, tree.dtype(p)) else MaskedNode(), floating(params))),
         )
 
     def update(

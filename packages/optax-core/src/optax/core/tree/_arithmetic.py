@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax.core._align import Fit, map_aligned, on_pairs, rows_aligned, same_or_scalar
-from optax.core._numerics import as_array, at_precision, is_inexact, promoted, scaled, wide, widen
+from optax.core._numerics import as_array, at_precision, has_value, is_inexact, promoted, scaled, wide, widen
 from optax.core._types import PyTree
 
 __all__ = ["add", "add_scale", "allclose", "clip", "conj", "div", "mul", "real", "scale", "sub", "where"]
@@ -86,7 +86,10 @@ def div(tree_x: PyTree, tree_y: PyTree) -> PyTree:
 
 
 def _times(s: Any, x: Any) -> jax.Array:
-    """s * x, computed in float32 or wider and returned in the dtype of `x`."""
+    """s * x, computed in float32 or wider and returned in the dtype of `x`; what has no value stays as it is."""
+    if not has_value(x):
+        unchanged: jax.Array = x
+        return unchanged
     if jnp.iscomplexobj(s) or not is_inexact(as_array(x).dtype):
         product: jax.Array = as_array(x) * s
         return product

@@ -15,7 +15,7 @@ from optax.core._numerics import (
     as_array,
     at_precision,
     dtype_of,
-    is_float0,
+    has_value,
     is_inexact,
     promoted,
     safe_sqrt,
@@ -74,7 +74,7 @@ def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
     """The inner product: the sum of conj(x) * y over all elements.
 
     Args:
-      tree_x: tree of arrays.
+      tree_x: tree of arrays; gradients of integer leaves (float0) count for nothing.
       tree_y: tree of the same structure and shapes.
 
     Returns:
@@ -85,6 +85,8 @@ def vdot(tree_x: PyTree, tree_y: PyTree) -> Any:
     """
 
     def on_leaf(x: Any, y: Any) -> Any:
+        if not (has_value(x) and has_value(y)):
+            return None
         x, y = as_array(x), as_array(y)
         if not is_inexact(promoted(x.dtype, y.dtype)):
             return jnp.sum(x * y)
@@ -110,7 +112,7 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
     Raises:
       ValueError: another `ord`.
     """
-    leaves = [widen(x) for x in jax.tree.leaves(tree) if not is_float0(x)]
+    leaves = [widen(x) for x in jax.tree.leaves(tree) if has_value(x)]
     if ord is None or ord == 2:
         square = jnp.asarray(_total([jnp.sum(abs_sq(x)) for x in leaves]), wide(*(x.dtype for x in leaves)))
         return square if squared else safe_sqrt(square)
