@@ -83,7 +83,7 @@ def accumulating() -> Variants:
         return jax.tree.map(jnp.add, a, g), jax.tree.map(jnp.zeros_like, g)
 
     def updating(tx: Any) -> Callable[[Any, Any], Any]:
-        return lambda state, g: tx.update(g, state, params)[::-1]
+        return lambda state, g: tx.update(g, state, g)[::-1]  # the gradients stand for the parameters too
 
     inner = muon()
     multi = optax.MultiSteps(inner, 8)

@@ -68,6 +68,24 @@ def train(tx: optax.GradientTransformation, params: optax.Params) -> optax.OptSt
 train(optax.adamw(1e-3), {})
 with_extra_args: GradientTransformation = optax.with_extra_args_support(optax.sgd(0.1))
 
+
+# What wraps an optimizer is one, and takes the place of one.
+multi: optax.GradientTransformationExtraArgs = optax.MultiSteps(optax.adam(1e-3), every_k_schedule=4)
+assert_type(optax.MultiSteps(optax.adam(1e-3), 4).has_updated(multi.init({})), jax.Array)
+table = optax.rules(
+    [("*/bias", optax.sgd(0.1)), ("embed/*", None), ("*", optax.adamw(1e-3, mask=optax.at_paths("*w")))]
+)
+assert_type(table, optax.Rules)
+table.explain({})
+optax.chain(multi, table, optax.apply_if_finite(table, 3), optax.params_ema(0.99))
+optax.rules({"*": optax.sgd(0.1)})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+# Older addresses lead to the same things.
+assert_type(optax.contrib.schedule_free_sgd(1.0), optax.GradientTransformationExtraArgs)
+assert_type(optax.transforms.MultiSteps(optax.adam(1e-3), 4), optax.MultiSteps)
+assert_type(optax.transforms.chain(), optax.GradientTransformationExtraArgs)
+optax.experimental.aggregating.process
+optax.global_norm({})
+
 # What is not there is an error.
 optax.nope  # type: ignore[attr-defined]  # pyright: ignore
 optax.losses.nope  # type: ignore[attr-defined]  # pyright: ignore

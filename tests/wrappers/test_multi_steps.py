@@ -227,6 +227,8 @@ def test_float64_is_accumulated_as_such() -> None:
         updates, states = run(optax.MultiSteps(optax.sgd(1.0), 3, use_grad_mean=False), gradients)
         assert states[0].acc_grads.dtype == jnp.float64
         np.testing.assert_allclose(updates[-1], -2.000000001, rtol=1e-14)
+        updates, _ = run(optax.MultiSteps(optax.sgd(1.0), 3), gradients)
+        np.testing.assert_allclose(updates[-1], -2.000000001 / 3, rtol=1e-14)
 
 
 def test_complex_gradients_stay_complex() -> None:
@@ -329,10 +331,12 @@ def test_devices_may_leave_out_different_gradients() -> None:
 
         return jax.lax.scan(step, (p, tx.init(p)), gradients)[0][0]
 
-    gradients = jnp.asarray([[1.0, np.nan], [3.0, 2.0], [1.0, 4.0]])
-    for tx, expected in (
-        (optax.MultiSteps(optax.sgd(1.0, 0.9), 2), [-2, np.nan]),
-        (optax.MultiSteps(optax.sgd(1.0, 0.9), 2, should_skip_update_fn=optax.skip_not_finite), [-2, -3]),
-    ):
+    def together(updates: Any, gradient_step: Any, params: Any) -> Any:
+        bad = jax.lax.psum(jnp.sum(~jnp.isfinite(updates), dtype=jnp.int32), "d")
+        return bad > 0, {"bad": bad}
+
+    gradients = jnp.asarray([[1.0, np.nan], [3.0, 2.0], [5.0, 4.0]])
+    for should_skip, expected in ((None, [-2, np.nan]), (optax.skip_not_finite, [-2, -3]), (together, [-4, -3])):
+        tx = optax.MultiSteps(optax.sgd(1.0, 0.9), 2, should_skip_update_fn=should_skip)
         run = shard_map(functools.partial(train, tx=tx), mesh=mesh, in_specs=(P("d"), P(None, "d")), out_specs=P("d"))
         np.testing.assert_array_equal(run(jnp.zeros(2), gradients), expected)

@@ -153,7 +153,7 @@ FACTORY_MARK = "_makes_transformations"
 
 
 def _attach(tx: Tx, recipe: Recipe) -> Tx:
-    made = type(tx)(*tx)  # a fresh pair: the factory may have returned one that another recipe describes
+    made = tuple.__new__(type(tx), tx)  # a fresh pair: the factory may have returned one that another recipe describes
     vars(made).update(vars(tx), _recipe=recipe)
     return made
 

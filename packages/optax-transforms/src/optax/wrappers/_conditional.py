@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -17,6 +16,7 @@ from optax.core import (
     Params,
     Updates,
     check_hyperparameter,
+    check_integer,
     new_scalar,
     safe_increment,
     safe_sqrt,
@@ -220,11 +220,11 @@ def skip_if(
     """
     inner = with_extra_args_support(inner)
     check_hyperparameter("sigmas", sigmas, least=0)
-    window = whole_number("window", window, 2)
-    enough = window // 2 if min_observations is None else whole_number("min_observations", min_observations, 1)
+    window = check_integer("window", window, least=2)
+    enough = window // 2 if min_observations is None else check_integer("min_observations", min_observations, least=1)
     if not isinstance(enough, jax.core.Tracer) and enough > window:
         raise ValueError(f"min_observations must be at most the window of {window}, not {enough}")
-    max_consecutive = whole_number("max_consecutive", max_consecutive, 0)
+    max_consecutive = check_integer("max_consecutive", max_consecutive, least=0)
     measured = _measure(measure)
 
     def init(params: Params) -> SkipIfState:
@@ -249,29 +249,16 @@ def skip_if(
         made = finite & (~outlier | shifted)
         updates, inner_state = update_if(made, inner, updates, state.inner_state, params, **extra_args)
         known = jnp.minimum(jnp.where(shifted, 0, state.observed) + 1, window)
-        skipped = jnp.where(finite, safe_increment(state.consecutive_skips), state.consecutive_skips)
-        statistic = (
-            jnp.where(made, known, state.observed),
-            jnp.where(made, jnp.roll(state.values, -1).at[-1].set(x), state.values),
-            jnp.where(made, 0, skipped),
-            jnp.where(made, state.total_skips, safe_increment(state.total_skips)),
+        skips = jnp.where(finite, safe_increment(state.consecutive_skips), state.consecutive_skips)
+        return updates, SkipIfState(
+            observed=jnp.where(made, known, state.observed),
+            values=jnp.where(made, jnp.roll(state.values, -1).at[-1].set(x), state.values),
+            consecutive_skips=jnp.where(made, 0, skips),
+            total_skips=jnp.where(made, state.total_skips, safe_increment(state.total_skips)),
+            inner_state=inner_state,
         )
-        return updates, SkipIfState(*vary_like(statistic, state.values), inner_state)
 
     return GradientTransformationExtraArgs(init, update)
-
-
-def whole_number(name: str, value: Any, least: int) -> Any:
-    """`value` as a Python int, at most the largest int32; a traced value passes unseen."""
-    if isinstance(value, jax.core.Tracer):
-        return value
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, not {value}")
-    return min(number, 2**31 - 1)
 
 
 def _as_they_are(updates: Updates) -> Updates:

@@ -14,6 +14,7 @@ from optax.core import (
     OptState,
     Params,
     Updates,
+    check_integer,
     new_scalar,
     over_leaves,
     safe_increment,
@@ -23,7 +24,6 @@ from optax.core import (
     vary_like,
     with_extra_args_support,
 )
-from optax.wrappers._conditional import whole_number
 
 __all__ = ["ApplyIfFiniteState", "apply_if_finite"]
 
@@ -51,17 +51,23 @@ class ApplyIfFiniteState(NamedTuple):
 
 @transformation
 def apply_if_finite(
-    inner: GradientTransformation, max_consecutive_errors: int, *, axis_name: AxisName | None = None
+    inner: GradientTransformation,
+    max_consecutive_errors: int,
+    *,
+    check_updates: bool = True,
+    axis_name: AxisName | None = None,
 ) -> GradientTransformationExtraArgs:
     """Skip the steps whose gradients or updates hold a NaN or an infinity, up to so many of them in a row.
 
-    A step is bad if the gradients that come in are not all finite, or if what `inner` makes of them is not. A bad step
+    A step is bad if the gradients that come in are not all finite, or what `inner` makes of them is not. A bad step
     gives zeros for updates and leaves the state of `inner` as it was. After `max_consecutive_errors` bad steps in a
     row the wrapper gives up: it applies what `inner` makes, bad or not, until a step is good again.
 
     Args:
-      inner: a transformation. It is not run on gradients that are not finite.
+      inner: a transformation. It is run on gradients that are not finite only after giving up.
       max_consecutive_errors: the number of bad steps skipped in a row at most, an integer >= 0.
+      check_updates: whether what `inner` makes is looked at too. It takes room for a second inner state while a step is
+        computed: the old one is kept until the new one is found to be good.
       axis_name: mesh axis, or tuple of them, over which the devices decide together inside `shard_map` (or `pmap`,
         `vmap`): all skip if one of them has to. None where all of them hold the same gradients.
 
@@ -73,7 +79,7 @@ def apply_if_finite(
       ValueError: it is negative.
     """
     inner = with_extra_args_support(inner)
-    most = whole_number("max_consecutive_errors", max_consecutive_errors, 0)
+    most = check_integer("max_consecutive_errors", max_consecutive_errors, least=0)
 
     def init(params: Params) -> ApplyIfFiniteState:
         return ApplyIfFiniteState(
@@ -88,20 +94,27 @@ def apply_if_finite(
     ) -> tuple[Updates, ApplyIfFiniteState]:
         given_up = state.notfinite_count >= most
         finite = all_finite(updates, axis_name)
-        updates, inner_state = update_if(finite | given_up, inner, updates, state.inner_state, params, **extra_args)
-        good = finite & all_finite(updates, axis_name)
-        applied = good | given_up
+
+        def attempt(updates: Updates, state: Any, params: Params | None = None, **extra_args: Any) -> Any:
+            old, _ = state
+            updates, new = update_if(True, inner, updates, old, params, **extra_args)
+            if not check_updates:
+                return updates, (new, finite)
+            good = finite & all_finite(updates, axis_name)
+            applied = good | given_up
+            updates = over_leaves(lambda u: jnp.where(applied, u, 0), updates)
+            return updates, (tree.where(applied, new, old), good)
+
+        # The choice is made inside of the condition: XLA would copy the old state to keep it for a later one.
+        tried = GradientTransformationExtraArgs(inner.init, attempt)
+        old = state.inner_state, jnp.asarray(False)
+        updates, (inner_state, good) = update_if(finite | given_up, tried, updates, old, params, **extra_args)
         bad = state.notfinite_count
-        counters = (
-            jnp.where(good, 0, jnp.where(bad > most, bad, safe_increment(bad))),
-            good,
-            jnp.where(good, state.total_notfinite, safe_increment(state.total_notfinite)),
-        )
-        return (
-            over_leaves(lambda u: jnp.where(applied, u, 0), updates),
-            ApplyIfFiniteState(
-                *vary_like(counters, state.last_finite), tree.where(applied, inner_state, state.inner_state)
-            ),
+        return updates, ApplyIfFiniteState(
+            notfinite_count=jnp.where(good, 0, jnp.where(bad > most, bad, safe_increment(bad))),
+            last_finite=vary_like(good, state.last_finite),
+            total_notfinite=jnp.where(good, state.total_notfinite, safe_increment(state.total_notfinite)),
+            inner_state=inner_state,
         )
 
     return GradientTransformationExtraArgs(init, update)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from optax.core import (
     GradientTransformation,
@@ -17,17 +16,18 @@ from optax.core import (
     PyTree,
     Updates,
     check_hyperparameter,
+    check_integer,
+    has_value,
     new_scalar,
     safe_increment,
     scaled,
-    slot_dtype,
     transformation,
     tree,
     update_if,
     vary_like,
+    widen,
     with_extra_args_support,
 )
-from optax.wrappers._conditional import whole_number
 from optax.wrappers._finite import AxisName, all_finite
 
 __all__ = ["DynamicLossScalingState", "dynamic_loss_scaling", "loss_scale"]
@@ -95,13 +95,14 @@ def dynamic_loss_scaling(
       Micikevicius et al., "Mixed precision training", 2018, section 3.2.
     """
     inner = with_extra_args_support(inner)
-    smallest = float(np.finfo(np.float32).tiny)
-    check_hyperparameter("init_scale", init_scale, least=smallest)
+    check_hyperparameter("init_scale", init_scale, above=0)
     check_hyperparameter("growth_factor", growth_factor, least=1)
-    check_hyperparameter("backoff_factor", backoff_factor, least=smallest, below=1)
-    check_hyperparameter("min_scale", min_scale, least=smallest)
-    check_hyperparameter("max_scale", max_scale, least=_known(min_scale, smallest))
-    growth_interval = whole_number("growth_interval", growth_interval, 1)
+    check_hyperparameter("backoff_factor", backoff_factor, above=0, below=1)
+    check_hyperparameter("min_scale", min_scale, above=0)
+    check_hyperparameter(
+        "max_scale", max_scale, least=0 if isinstance(min_scale, jax.core.Tracer) else float(min_scale)
+    )
+    growth_interval = check_integer("growth_interval", growth_interval, least=1)
 
     def init(params: Params) -> DynamicLossScalingState:
         return DynamicLossScalingState(
@@ -128,12 +129,12 @@ def dynamic_loss_scaling(
         good_steps = safe_increment(state.good_steps)
         grows = good_steps >= growth_interval
         larger = jnp.where(grows, jnp.minimum(scale * more, most), scale)
-        scaling = (
-            jnp.where(finite, larger, jnp.maximum(scale * fewer, least)),
-            jnp.where(finite & ~grows, good_steps, 0),
-            jnp.where(finite, state.total_skips, safe_increment(state.total_skips)),
+        return updates, DynamicLossScalingState(
+            scale=jnp.where(finite, larger, jnp.maximum(scale * fewer, least)),
+            good_steps=jnp.where(finite & ~grows, good_steps, 0),
+            total_skips=jnp.where(finite, state.total_skips, safe_increment(state.total_skips)),
+            inner_state=inner_state,
         )
-        return updates, DynamicLossScalingState(*vary_like(scaling, scale), inner_state)
 
     return GradientTransformationExtraArgs(init, update)
 
@@ -158,17 +159,10 @@ def loss_scale(state: PyTree) -> jax.Array:
     return scale
 
 
-def _known(value: Any, otherwise: float) -> float:
-    return otherwise if isinstance(value, jax.core.Tracer) else float(value)
-
-
 def _divided(updates: Updates, scale: jax.Array) -> Updates:
     """updates / scale, in float32 or wider."""
 
     def on_leaf(g: Any) -> Any:
-        if getattr(g, "dtype", None) == jax.dtypes.float0:
-            return g
-        g = jnp.asarray(g)
-        return scaled(g.astype(slot_dtype(g.dtype)), 1 / scale)
+        return scaled(widen(g), 1 / scale) if has_value(g) else g
 
     return jax.tree.map(on_leaf, updates)

@@ -17,6 +17,8 @@ from optax.core import (
     Recipe,
     Schedule,
     Updates,
+    check_integer,
+    has_value,
     new_slot,
     over_leaves,
     safe_increment,
@@ -26,7 +28,6 @@ from optax.core import (
     vary_like,
     with_extra_args_support,
 )
-from optax.wrappers._conditional import whole_number
 
 __all__ = ["MultiSteps", "MultiStepsState", "ShouldSkipUpdateFunction", "skip_large_updates", "skip_not_finite"]
 
@@ -102,7 +103,11 @@ class MultiSteps(GradientTransformationExtraArgs):
         accumulator_dtype: DTypeLike | None = None,
     ) -> MultiSteps:
         inner = with_extra_args_support(opt)
-        k = every_k_schedule if callable(every_k_schedule) else whole_number("every_k_schedule", every_k_schedule, 1)
+        k = (
+            every_k_schedule
+            if callable(every_k_schedule)
+            else check_integer("every_k_schedule", every_k_schedule, least=1)
+        )
         if isinstance(k, int) and k == 1:
             made = _every_gradient(inner, should_skip_update_fn)
         else:
@@ -156,7 +161,7 @@ def skip_not_finite(updates: Updates, gradient_step: jax.Array, params: Params |
       The answer, and for the state a dict of it ("should_skip") and the number of such elements ("num_not_finite").
     """
     del gradient_step, params
-    bad = [jnp.sum(~jnp.isfinite(g), dtype=jnp.int32) for g in jax.tree.leaves(updates) if not _is_float0(g)]
+    bad = [jnp.sum(~jnp.isfinite(g), dtype=jnp.int32) for g in jax.tree.leaves(updates) if has_value(g)]
     number = sum(bad, jnp.zeros([], jnp.int32))
     return number > 0, {"should_skip": number > 0, "num_not_finite": number}
 
@@ -178,7 +183,7 @@ def skip_large_updates(
       The answer, and for the state a dict of it ("should_skip") and the squared norm ("norm_squared").
     """
     del gradient_step, params
-    square = tree.norm([g for g in jax.tree.leaves(updates) if not _is_float0(g)], squared=True)
+    square = tree.norm(updates, squared=True)
     too_large = ~(square < jnp.asarray(max_squared_norm, square.dtype))  # true for NaN
     return too_large, {"should_skip": too_large, "norm_squared": square}
 
@@ -197,9 +202,7 @@ def _every_gradient(
         wanted, skip_state = _ask(should_skip, updates, state, params)
         updates, inner_state = update_if(wanted, inner, updates, state.inner_opt_state, params, **extra_args)
         gradient_step = jnp.where(wanted, safe_increment(state.gradient_step), state.gradient_step)
-        return updates, MultiStepsState(
-            state.mini_step, vary_like(gradient_step, state.mini_step), inner_state, state.acc_grads, skip_state
-        )
+        return updates, MultiStepsState(state.mini_step, gradient_step, inner_state, state.acc_grads, skip_state)
 
     return GradientTransformationExtraArgs(init, update)
 
@@ -218,7 +221,7 @@ def _every_kth_gradient(
         updates: Updates, state: MultiStepsState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, MultiStepsState]:
         before = state.mini_step
-        weight = 1 / (1 + before.astype(jnp.float32))
+        weight = 1 / (1 + before.astype(float))
         wanted, skip_state = _ask(should_skip, updates, state, params)
 
         def rule(g: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -235,11 +238,9 @@ def _every_kth_gradient(
         # The accumulator stays outside of the condition: whatever a condition returns, XLA may copy.
         emitting = GradientTransformationExtraArgs(inner.init, step)
         updates, inner_state = update_if(due, emitting, updates, state.inner_opt_state, params, **extra_args)
-        counters = (
-            jnp.where(due, 0, jnp.where(wanted, safe_increment(before), before)),
-            jnp.where(due, safe_increment(state.gradient_step), state.gradient_step),
-        )
-        return updates, MultiStepsState(*vary_like(counters, before), inner_state, acc, skip_state)
+        mini_step = jnp.where(due, 0, jnp.where(wanted, safe_increment(before), before))
+        gradient_step = jnp.where(due, safe_increment(state.gradient_step), state.gradient_step)
+        return updates, MultiStepsState(mini_step, gradient_step, inner_state, acc, skip_state)
 
     return GradientTransformationExtraArgs(init, update)
 
@@ -277,10 +278,6 @@ def _in_place_of(updates: Updates, means: Updates) -> Updates:
     """`means`, where `updates` has something to take the mean of."""
 
     def on_leaf(g: Any, a: Any) -> Any:
-        return g if g is None or _is_float0(g) else a
+        return a if has_value(g) else g
 
     return jax.tree.map(on_leaf, updates, means, is_leaf=lambda x: x is None)
-
-
-def _is_float0(x: Any) -> bool:
-    return getattr(x, "dtype", None) == jax.dtypes.float0

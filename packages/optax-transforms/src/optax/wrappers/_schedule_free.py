@@ -243,6 +243,8 @@ def schedule_free_adamw(
     weight_decay: Numeric = 0.0,
     weight_lr_power: Numeric = 2.0,
     state_dtype: DTypeLike | None = None,
+    *,
+    nu_dtype: DTypeLike | None = None,
 ) -> GradientTransformationExtraArgs:
     """Schedule-free Adam with decoupled weight decay.
 
@@ -259,6 +261,7 @@ def schedule_free_adamw(
       weight_decay: real scalar.
       weight_lr_power: real scalar, how much more steps of a large learning rate weigh.
       state_dtype: dtype of z; see `schedule_free`.
+      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
 
     Returns:
       A transformation that needs the parameters; evaluate with `schedule_free_eval_params`.
@@ -271,7 +274,7 @@ def schedule_free_adamw(
       Defazio et al., "The road less scheduled", 2024, algorithm 1.
     """
     rate = _warmed_up(learning_rate, warmup_steps)
-    base = chain(_scale_by_root(b2, eps), add_decayed_weights(weight_decay), scale_by_learning_rate(rate))
+    base = chain(_scale_by_root(b2, eps, nu_dtype), add_decayed_weights(weight_decay), scale_by_learning_rate(rate))
     return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
 
 
@@ -289,13 +292,13 @@ class _RootState(NamedTuple):
 
 
 @transformation
-def _scale_by_root(b2: Numeric, eps: Numeric) -> GradientTransformation:
+def _scale_by_root(b2: Numeric, eps: Numeric, nu_dtype: DTypeLike | None) -> GradientTransformation:
     """Divide by the root of the mean square, as Adam does, without a mean of the gradients."""
     check_hyperparameter("b2", b2, least=0, below=1)
     check_hyperparameter("eps", eps, least=0)
 
     def init(params: Params) -> _RootState:
-        return _RootState(jnp.zeros([], jnp.int32), new_slot(params, decay=b2, real=True))
+        return _RootState(jnp.zeros([], jnp.int32), new_slot(params, decay=b2, dtype=nu_dtype, real=True))
 
     def update(updates: Updates, state: _RootState, params: Params | None = None) -> tuple[Updates, _RootState]:
         del params
