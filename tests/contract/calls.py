@@ -34,6 +34,11 @@ def every_other(step: Any, **extra_args: Any) -> Any:
     return step % 2 == 0
 
 
+def growing(count: Any) -> Any:
+    """1, 2, 3, ... as float32, the way schedules return it."""
+    return jnp.asarray(count, jnp.float32) + 1
+
+
 def doubled(tree: Any, params: Any = None) -> Any:
     """A function of whole trees, or of leaves."""
     return over_leaves(lambda x: 2 * x, tree)
@@ -54,6 +59,7 @@ ARGUMENTS: dict[str, Any] = {
     "decay": 0.9,
     "direction": optax.scale_by_adam(),
     "f": doubled,
+    "every_k_schedule": 2,
     "fast_optimizer": optax.adam(0.1),
     "freeze_mask": matrices,
     "inner": optax.trace(0.9),
@@ -66,6 +72,7 @@ ARGUMENTS: dict[str, Any] = {
     "measure": doubled,
     "measure_name": "double",
     "measures": {"norm": optax.tree.norm, "double": doubled, "trace": optax.trace(0.9)},
+    "opt": optax.trace(0.9),
     "optimizer": optax.trace(0.9),
     "param_labels": kinds,
     "postprocessor": optax.trace(0.9),
@@ -84,10 +91,16 @@ ARGUMENTS: dict[str, Any] = {
 
 # Arguments beyond the required ones, by factory.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "MultiSteps": [
+        {"every_k_schedule": 1, "should_skip_update_fn": optax.skip_not_finite},
+        {"should_skip_update_fn": optax.skip_not_finite},
+        {"every_k_schedule": growing, "use_grad_mean": False, "accumulator_dtype": "bfloat16"},
+    ],
     "adam": [{"learning_rate": falling}, {"learning_rate": None}, {"nesterov": True}, {"mu_dtype": "float32"}],
     "adamw": [{"mask": matrices}, {"weight_decay": falling}, {"nesterov": True, "eps_root": 1e-8}],
     "adaptive_grad_clip": [{"eps": 0.0}, {"axis": ()}],
     "apply_every": [{"k": 2}],
+    "apply_if_finite": [{"inner": optax.adam(0.1), "max_consecutive_errors": 0, "check_updates": False}],
     "clip": [{"max_delta": 0.0}],
     "clip_by_block_rms": [{"threshold": 0.0}],
     "dog": [{"init_step": ("learning_rate", 0.01)}, {"learning_rate": falling, "weight_decay": 0.1, "mask": matrices}],
@@ -95,6 +108,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"init_estim_sq_dist": 0.01, "eps": 0.0},
         {"learning_rate": falling, "weight_decay": 0.1, "mask": matrices},
     ],
+    "dynamic_loss_scaling": [{"init_scale": 3.0, "growth_interval": 1}],
     "ema": [{"debias": False}, {"decay": 0.999}],
     "graft": [{"layerwise": False}],
     "lookahead": [{"reset_state": True}, {"sync_period": 1, "slow_step_size": 0.0}],
@@ -126,6 +140,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "schedule_free_sgd": [{"warmup_steps": 2, "weight_decay": 0.1}],
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
     "snapshot": [{"measure": optax.tree.norm}],
+    "skip_if": [{"window": 2, "min_observations": 1, "sigmas": 0.0, "max_consecutive": 1}],
     "trace": [{"nesterov": True, "accumulator_dtype": "float32"}],
 }
 
@@ -205,7 +220,10 @@ ADAPTERS: dict[str, Callable[[GradientTransformation], GradientTransformation]] 
 }
 
 HOMES = (optax.core, optax.transforms, optax.wrappers, optax.optimizers)
-FACTORIES = {name: factory for home in HOMES for name, factory in factories(home).items()}
+FACTORIES: dict[str, Callable[..., GradientTransformation]] = {
+    **{name: factory for home in HOMES for name, factory in factories(home).items()},
+    "MultiSteps": optax.MultiSteps,  # a class
+}
 
 
 def calls(name: str) -> Iterator[GradientTransformation]:

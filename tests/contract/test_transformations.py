@@ -1,17 +1,24 @@
 """Every public factory of transformations keeps every part of the contract."""
 
 import functools
+import inspect
 from typing import Any
 
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from contract import calls
 from contract.calls import FACTORIES
 from contract.quirks import QUIRKS
 from contract.signatures import undocumented
+from optax.core import tree
 from optax.core.testing import CHECKS, Subject
 
 TRANSFORMATIONS = list(calls.all_calls())
+PLAIN = calls.plain_calls()
 
 
 @functools.lru_cache(maxsize=1)  # all checks of one transformation come one after another
@@ -32,6 +39,34 @@ def _cases() -> list[Any]:
 @pytest.mark.parametrize(("name", "tx", "check"), _cases())
 def test_contract(name: str, tx: Any, check: str) -> None:
     CHECKS[check](Subject(tx) if check == "is_a_value" else subject(name, tx))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_hyperparameters_may_be_numbers_of_any_kind(name: str, dtype: str) -> None:
+    """NumPy's, JAX's and traced ones widen nothing and are compared with nothing (defects A10 and A12)."""
+    signature = inspect.signature(FACTORIES[name])
+    recipe: Any = PLAIN[name]._recipe
+    call = signature.bind(*recipe.arguments.args, **recipe.arguments.kwargs)
+    call.apply_defaults()
+    numbers = {parameter: value for parameter, value in call.arguments.items() if type(value) is float}
+
+    def updated(numbers: dict[str, Any]) -> Any:
+        call.arguments.update(numbers)
+        s = calls.subject(name, FACTORIES[name](*call.args, **call.kwargs))
+        params, gradient = (tree.cast(t, dtype) for t in (s.params, s.gradient(0)))
+        state = s.tx.init(params)
+        return (gradient, state), s.update(gradient, state, params)
+
+    def of_kind(kind: Any) -> dict[str, Any]:
+        return {parameter: kind(value) for parameter, value in numbers.items()}
+
+    for before, after in (
+        jax.eval_shape(lambda: updated(of_kind(np.float32))),
+        jax.eval_shape(lambda: updated(of_kind(jnp.float32))),
+        jax.eval_shape(updated, of_kind(jnp.float32)),
+    ):
+        chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
 
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))

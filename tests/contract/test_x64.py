@@ -16,7 +16,8 @@ TRANSFORMATIONS = calls.plain_calls()
 
 # Whose state is narrower than float64 parameters.
 NARROW: dict[str, str] = {
-    "scale_by_distance_over_gradients": "param_dtype, the dtype of the initial parameters it keeps, is float32 by default",
+    "skip_if": "the measured values are float32, whatever they are measured on",
+    "scale_by_distance_over_gradients": "param_dtype, that of the initial parameters it keeps, is float32 by default",
 }
 
 

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 import optax
-from contract.signatures import undocumented
-from optax.core.testing import CHECKS, Subject
 from x64 import enable_x64
 
 
@@ -34,23 +32,6 @@ def scalars(*values: float) -> list[jax.Array]:
 def growing(gradient_step: Any) -> Any:
     """1, 2, 3, ... as float32, the way schedules return it."""
     return jnp.asarray(gradient_step, jnp.float32) + 1
-
-
-VARIANTS = [
-    optax.MultiSteps(optax.trace(0.9), 1, should_skip_update_fn=optax.skip_not_finite),
-    optax.MultiSteps(optax.trace(0.9), 2, should_skip_update_fn=optax.skip_not_finite),
-    optax.MultiSteps(optax.trace(0.9), growing, use_grad_mean=False, accumulator_dtype="bfloat16"),
-]
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("variant", range(len(VARIANTS)))
-def test_contract(variant: int, check: str) -> None:
-    CHECKS[check](Subject(VARIANTS[variant]))
-
-
-def test_every_argument_is_documented() -> None:
-    assert undocumented(optax.MultiSteps) == []
 
 
 def test_the_mean_of_k_gradients_goes_into_one_step() -> None:

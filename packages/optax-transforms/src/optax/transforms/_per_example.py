@@ -174,7 +174,8 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
     n = _batch_size(grads)
     # Real with complex, float32 with float64: nothing that is promoted here leaves.
     with jax.numpy_dtype_promotion("standard"):
-        squares = [jnp.sum(abs_sq(_rows(g)), axis=1) for g in jax.tree.leaves(grads) if has_value(g)]
+        leaves = [widen(g) for g in jax.tree.leaves(grads) if has_value(g)]
+        squares = [jnp.sum(abs_sq(g), axis=tuple(range(1, g.ndim))) for g in leaves]
         norms = safe_sqrt(functools.reduce(jnp.add, squares, jnp.zeros(n)))
         finite = jnp.isfinite(norms)
         factors = shrinking(jnp.where(finite, norms, 1), bound)
@@ -182,17 +183,12 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
         def on_leaf(g: Any) -> Any:
             if not has_value(g):
                 return np.zeros(g.shape[1:], jax.dtypes.float0)
-            kept = jnp.where(finite[:, None], _rows(g), 0) * factors[:, None]
-            return jnp.sum(kept, axis=0).reshape(g.shape[1:])
+            one_each = (n, *[1] * (g.ndim - 1))
+            return jnp.sum(jnp.where(finite.reshape(one_each), widen(g), 0) * factors.reshape(one_each), axis=0)
 
         total = jax.tree.map(on_leaf, grads)
     within = norms <= jnp.asarray(bound, norms.dtype)  # False for NaN
     return total, jnp.sum(~within, dtype=jnp.int32)
-
-
-def _rows(g: Any) -> jax.Array:
-    """One row an example, in float32 or wider."""
-    return widen(jnp.asarray(g).reshape(g.shape[0], _size(g)))
 
 
 def _size(g: Any) -> int:

@@ -252,7 +252,7 @@ def skip_if(
         skips = jnp.where(finite, safe_increment(state.consecutive_skips), state.consecutive_skips)
         return updates, SkipIfState(
             observed=jnp.where(made, known, state.observed),
-            values=jnp.where(made, jnp.roll(state.values, -1).at[-1].set(x), state.values),
+            values=jnp.where(made, jnp.concatenate([state.values[1:], x[None]]), state.values),
             consecutive_skips=jnp.where(made, 0, skips),
             total_skips=jnp.where(made, state.total_skips, safe_increment(state.total_skips)),
             inner_state=inner_state,
@@ -294,7 +294,7 @@ def _value(updates: Updates, params: Params | None, **extra_args: Any) -> Any:
 
 def _statistic(values: jax.Array, observed: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The mean and the standard deviation of the last `observed` entries; 0 and 0 if there are none."""
-    known = jnp.arange(values.size) >= values.size - observed
+    known = jnp.arange(values.size, dtype=jnp.int32) >= values.size - observed
     number = jnp.maximum(observed, 1).astype(values.dtype)
     mean = jnp.sum(jnp.where(known, values, 0)) / number
     return mean, safe_sqrt(jnp.sum(jnp.where(known, values - mean, 0) ** 2) / number)

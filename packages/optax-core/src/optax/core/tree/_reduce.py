@@ -54,7 +54,7 @@ def sum(tree: PyTree, associative_reduction: bool = False) -> Any:
     Returns:
       A scalar: float32 or wider for floating leaves, an integer for integer ones; 0 for a tree without leaves.
     """
-    return _total([_sum_leaf(x) for x in jax.tree.leaves(tree)], associative_reduction)
+    return _total([_sum_leaf(x) for x in jax.tree.leaves(tree) if has_value(x)], associative_reduction)
 
 
 def all_finite(tree: PyTree) -> jax.Array:
@@ -129,7 +129,7 @@ def norm(tree: PyTree, ord: int | float | str | None = None, squared: bool = Fal
 def _extreme(
     pair: Callable[..., jax.Array], all_of: Callable[..., jax.Array], leaves: Sequence[Any], start: float
 ) -> Any:
-    values = [all_of(x) for x in map(as_array, leaves) if x.size]
+    values = [all_of(x) for x in map(as_array, filter(has_value, leaves)) if x.size]
     if not values:
         return jnp.asarray(start, jnp.result_type(float))
     common = promoted(*(x.dtype for x in values))
