@@ -467,3 +467,18 @@ def test_a_lambda_is_equal_to_itself_only() -> None:
 
     assert stateless(double) == stateless(double)
     assert stateless(lambda updates, params: updates) != stateless(lambda updates, params: updates)
+
+
+@pytest.mark.parametrize(
+    "tx", [optax.adam(0.1), optax.MultiSteps(optax.adam(0.1), 2), optax.rules([("*", optax.sgd(0.1))])]
+)
+def test_jax_takes_transformations_apart_and_rebuilds_them(tx: Any) -> None:
+    leaves, treedef = jax.tree.flatten({"tx": tx})
+    assert leaves == [*tx]
+    again = jax.tree.unflatten(treedef, leaves)["tx"]
+    assert type(again) is type(tx)
+    assert tuple(again) == tuple(tx)
+    assert jax.tree.map(lambda f: None, tx) is not None
+    if isinstance(tx, optax.MultiSteps):
+        assert again == tx
+        assert again.inner_opt == tx.inner_opt

@@ -250,3 +250,15 @@ def test_map_params_under_jit_and_vmap() -> None:
     s = jax.vmap(tx.init)(jnp.ones((3, 2)))
     mapped = jax.jit(jax.vmap(lambda s, k: tree.map_params(tx, lambda x: x + safe_increment(k), s)))(s, jnp.arange(3.0))
     assert np.array_equal(mapped.trace, [[1, 1], [2, 2], [3, 3]])
+
+
+def test_map_params_gives_masked_nodes_to_a_function_that_asks_for_them() -> None:
+    tx = optax.masked(optax.trace(0.9), {"a": True, "b": False})
+    state = tx.init({"a": jnp.ones(2), "b": jnp.ones(2)})
+    kinds = {"a": "x", "b": "y"}
+
+    def is_masked(x: Any) -> bool:
+        return isinstance(x, optax.MaskedNode)
+
+    assert optax.tree.map_params(tx, lambda _, k: k, state, kinds, is_leaf=is_masked).inner_state.trace == kinds
+    assert is_masked(optax.tree.map_params(tx, lambda _, k: k, state, kinds).inner_state.trace["b"])

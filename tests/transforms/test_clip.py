@@ -260,3 +260,12 @@ class TestAdaptiveGradClip:
 
 def test_the_states_go_by_the_names_that_existing_code_uses() -> None:
     assert optax.ClipState is optax.ClipByGlobalNormState is optax.AdaptiveGradClipState is optax.EmptyState
+
+
+@pytest.mark.parametrize("clip", [optax.clip_by_global_norm, optax.clip_by_block_rms, optax.clip])
+def test_an_infinite_bound_clips_nothing(clip: Any) -> None:
+    g = {"w": jnp.asarray([3.0, 0.0]), "b": jnp.zeros(2)}
+    tx = clip(float("inf"))
+    jax.tree.map(np.testing.assert_array_equal, tx.update(g, tx.init(g))[0], g)
+    slope = jax.grad(lambda g: optax.tree.sum(tx.update(g, tx.init(g))[0]))(g)
+    assert optax.tree.all_finite(slope)

@@ -167,3 +167,11 @@ def test_a_negative_variance_is_refused() -> None:
     """Defect C12."""
     with pytest.raises(ValueError, match="eta must be at least 0, not -1"):
         optax.add_noise(-1, 0.5, 0)
+
+
+def test_a_typed_key_put_into_the_state_is_used_and_stays_typed() -> None:
+    tx, g = optax.add_noise(1.0, 0.5, seed=0), jnp.zeros(3)
+    state = tx.init(g)._replace(rng_key=jax.random.key(0))
+    u, state = tx.update(g, state)
+    np.testing.assert_array_equal(u, tx.update(g, tx.init(g))[0])  # the same key as integers
+    assert jnp.issubdtype(state.rng_key.dtype, jax.dtypes.prng_key)

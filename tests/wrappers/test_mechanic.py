@@ -179,3 +179,15 @@ def test_init_needs_only_shapes() -> None:
 def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         optax.mechanize(optax.sgd(0.1), **arguments)
+
+
+def test_a_state_without_the_sum_of_the_updates_goes_on() -> None:
+    """As the original makes them, with seven fields."""
+    params = jnp.asarray([1.0, -2.0])
+    tx = optax.mechanize(optax.sgd(0.1), s_init=0.1, weight_decay=0.0)
+    state, p = tx.init(params), params
+    for _ in range(3):
+        u, state = tx.update(p, state, p)
+        p = optax.apply_updates(p, u)
+    whole = tx.update(p, state, p)[0]
+    np.testing.assert_allclose(tx.update(p, optax.MechanicState(*state[:7]), p)[0], whole, rtol=1e-3)

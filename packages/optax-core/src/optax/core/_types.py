@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import jax
 import numpy as np
+from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
 from optax.core._recipe import P, Recipe, recorded
 
@@ -30,6 +31,7 @@ __all__ = [
     "TransformUpdateFn",
     "Updates",
     "init_empty_state",
+    "register_transformation_class",
     "transformation",
     "with_extra_args_support",
 ]
@@ -122,6 +124,8 @@ class GradientTransformation(_InitUpdate):
         return super().__repr__() if self._recipe is None else repr(self._recipe)
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if self._recipe is None and getattr(other, "_recipe", None) is None:
             return super().__eq__(other)
         return isinstance(other, GradientTransformation) and self._recipe == other._recipe
@@ -148,6 +152,36 @@ class GradientTransformationExtraArgs(GradientTransformation):
 
 
 Tx = TypeVar("Tx", bound=GradientTransformation)
+TxClass = TypeVar("TxClass", bound=type[GradientTransformation])
+
+
+def register_transformation_class(cls: TxClass) -> TxClass:
+    """Let JAX take apart and rebuild transformations of a class that has more to it than its two functions.
+
+    JAX, and what is built on it, rebuilds a named tuple by calling its class with the fields. A class whose constructor
+    takes something else, or whose instances hold more, is decorated with this.
+
+    Args:
+      cls: a subclass of `GradientTransformation`.
+
+    Returns:
+      `cls`.
+    """
+
+    def flatten(tx: Any) -> tuple[tuple[Any, Any], Any]:
+        return (tx.init, tx.update), tx
+
+    def flatten_with_keys(tx: Any) -> tuple[tuple[Any, Any], Any]:
+        return ((GetAttrKey("init"), tx.init), (GetAttrKey("update"), tx.update)), tx
+
+    def unflatten(tx: Any, pair: Any) -> Any:
+        made = tuple.__new__(cls, pair)
+        vars(made).update(vars(tx))
+        return made
+
+    register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
 
 FACTORY_MARK = "_makes_transformations"
 

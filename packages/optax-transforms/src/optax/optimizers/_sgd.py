@@ -24,7 +24,7 @@ def sgd(
 
     Args:
       learning_rate: real scalar or schedule.
-      momentum: scalar in [0, 1), or None for none (and no state).
+      momentum: scalar in [-1, 1], or None for none (and no state).
       nesterov: whether the momentum is Nesterov's.
       accumulator_dtype: dtype of m; see `trace`.
 
@@ -33,7 +33,7 @@ def sgd(
 
     Raises:
       TypeError: `learning_rate` is neither a real scalar nor callable.
-      ValueError: `momentum` is outside [0, 1).
+      ValueError: `momentum` is outside [-1, 1].
 
     Reference:
       Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", 2013.

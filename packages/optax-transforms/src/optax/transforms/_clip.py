@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from optax.core import (
     EmptyState,
@@ -220,7 +219,8 @@ def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) ->
 
 
 def shrinking(norm: jax.Array, bound: Numeric) -> jax.Array:
-    """min(1, bound / norm), element by element: exactly 1 within the bound, 0 where both are 0 only if the bound is."""
+    """min(1, bound / norm), element by element: exactly 1 within the bound, which may be 0 or infinite."""
     limit = jnp.asarray(bound, norm.dtype)
-    # Within the bound this is limit / limit; the smallest number keeps 0 / 0 away when the bound is 0.
-    return limit / jnp.maximum(jnp.maximum(norm, limit), float(np.finfo(norm.dtype).tiny))
+    within = norm <= limit  # False for NaN
+    # Both are replaced before they are divided: neither 0 / 0 nor an infinite derivative is hidden by a select.
+    return jnp.where(within, 1, limit) / jnp.where(within, 1, norm)

@@ -54,7 +54,7 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: DTypeLike |
     """Momentum as a decaying sum: m = g + decay * m, and u = m.
 
     Args:
-      decay: scalar in [0, 1).
+      decay: scalar in [-1, 1]; 1 sums without forgetting, a negative one damps the play between opponents.
       nesterov: look one step ahead, u = g + decay * m with the new m (Nesterov 1983; Sutskever et al. 2013, eq. 3-4).
       accumulator_dtype: dtype of m; None for the parameter's, or float32 where that could not resolve `1 - decay`.
 
@@ -62,9 +62,9 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: DTypeLike |
       A transformation whose state is `TraceState`.
 
     Raises:
-      ValueError: `decay` is outside [0, 1).
+      ValueError: `decay` is outside [-1, 1].
     """
-    check_hyperparameter("decay", decay, least=0, below=1)
+    check_hyperparameter("decay", decay, least=-1, most=1)
 
     def init(params: Params) -> TraceState:
         return TraceState(new_slot(params, decay=decay, dtype=accumulator_dtype))

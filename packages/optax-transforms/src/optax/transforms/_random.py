@@ -57,6 +57,9 @@ def random_keys(
         return jnp.array(data, copy=True)  # the state may be donated, and the key must survive that
 
     def advance(rng_key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if jnp.issubdtype(jnp.asarray(rng_key).dtype, jax.dtypes.prng_key):  # put there by the user, and kept as it is
+            now, later = jax.random.split(rng_key)
+            return now, later
         now, later = jax.random.split(jax.random.wrap_key_data(rng_key, impl=impl))
         return now, jax.random.key_data(later)
 

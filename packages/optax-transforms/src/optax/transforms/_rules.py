@@ -16,6 +16,7 @@ from optax.core import (
     Params,
     PyTree,
     chain,
+    register_transformation_class,
     set_to_zero,
     transformation,
     tree,
@@ -29,6 +30,7 @@ __all__ = ["Rules", "rules"]
 _NO_RULE = "NO RULE"
 
 
+@register_transformation_class
 class Rules(GradientTransformationExtraArgs):
     """A transformation made by `rules`, which can explain itself."""
 

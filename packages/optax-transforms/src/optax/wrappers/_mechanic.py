@@ -126,6 +126,9 @@ def mechanize(
         params = require_params(params)
         inner_updates, inner_state = base_optimizer.update(updates, state.base_optimizer_state, params, **extra_args)
         _, count, r, m, v, s, x0, delta = state
+        if delta is None:  # a state of the original, which computes it from the parameters at every step
+            moved = jnp.sum(s) + jnp.asarray(eps, s.dtype)
+            _, delta = over_leaves(lambda p, D, x0: (p, (p - x0) / moved), params, new_slot(params), reads=(x0,))
         b = jnp.asarray(betas, s.dtype)
         small = jnp.asarray(eps, s.dtype)
 

@@ -21,6 +21,7 @@ from optax.core import (
     has_value,
     new_slot,
     over_leaves,
+    register_transformation_class,
     safe_increment,
     scaled,
     tree,
@@ -62,6 +63,7 @@ class ShouldSkipUpdateFunction(Protocol):
     def __call__(self, updates: Updates, gradient_step: jax.Array, params: Params | None) -> tuple[Any, PyTree]: ...
 
 
+@register_transformation_class
 class MultiSteps(GradientTransformationExtraArgs):
     """Make one step of a transformation for every k gradients, with their mean.
 
@@ -220,7 +222,7 @@ def _every_kth_gradient(
     def update(
         updates: Updates, state: MultiStepsState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, MultiStepsState]:
-        before = state.mini_step
+        before = jnp.asarray(state.mini_step, jnp.int32)
         weight = 1 / (1 + before.astype(float))
         wanted, skip_state = _ask(should_skip, updates, state, params)
 

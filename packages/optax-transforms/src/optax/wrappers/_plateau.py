@@ -118,7 +118,7 @@ def reduce_on_plateau(
         **extra_args: Any,
     ) -> tuple[Updates, ReduceLROnPlateauState]:
         del params, extra_args
-        scale, best, bad, cooling, count, mean = state
+        scale, best, bad, cooling, count, mean = map(jnp.asarray, state)
         dtype = scale.dtype
 
         n = safe_increment(count)

@@ -66,8 +66,8 @@ class ScheduleFreeState(NamedTuple):
       max_lr: scalar, the largest learning rate so far.
       base_optimizer_state: the state of the base optimizer.
       z: tree of the parameters' structure and shapes, `MaskedNode()` for those that are not floating.
-      x: tree like `z`, with `MaskedNode()` also where x can be computed from the parameters and z; None if that is so
-        everywhere.
+      x: tree like `z`, with `MaskedNode()` also where x can be computed from the parameters and z. None stands for a
+        tree of nothing else.
     """
 
     b1: jax.Array
@@ -150,10 +150,13 @@ def schedule_free(
     ) -> tuple[Updates, ScheduleFreeState]:
         params = require_params(params)
         updates, base_state = base_optimizer.update(updates, state.base_optimizer_state, params, **extra_args)
-        dtype = state.weight_sum.dtype
-        max_lr = jnp.maximum(state.max_lr, jnp.abs(jnp.asarray(scheduled(learning_rate, state.step_count), dtype)))
+        old_sum = jnp.asarray(state.weight_sum)
+        dtype = old_sum.dtype
+        max_lr = jnp.maximum(
+            jnp.asarray(state.max_lr, dtype), jnp.abs(jnp.asarray(scheduled(learning_rate, state.step_count), dtype))
+        )
         weight = max_lr ** jnp.asarray(weight_lr_power, dtype)
-        weight_sum = state.weight_sum + weight
+        weight_sum = old_sum + weight
         c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1), 0)
         share = jnp.asarray(b1, dtype)
 

@@ -202,7 +202,7 @@ def map_params(
     pattern = init(ParamsPlaceholder())
 
     def on_param(leaf: Any, *others: Any) -> Any:
-        return leaf if _is_masked(leaf) else f(leaf, *others)
+        return leaf if _is_masked(leaf) and not (is_leaf and is_leaf(leaf)) else f(leaf, *others)
 
     def on_part(part: Any, actual: Any) -> Any:
         if _is_placeholder(part):
