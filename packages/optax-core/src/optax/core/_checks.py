@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["check_hyperparameter", "check_integer"]
+__all__ = ["check_dtype", "check_hyperparameter", "check_integer"]
 
 
 def check_hyperparameter(
@@ -81,6 +81,24 @@ def check_integer(name: str, value: Any, *, least: int) -> Any:
     if number < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
     return min(number, 2**31 - 1)
+
+
+def check_dtype(name: str, dtype: Any) -> None:
+    """Reject a dtype that no average can be kept in.
+
+    Args:
+      name: the argument's name, for the message.
+      dtype: a dtype, or None for the default one.
+
+    Raises:
+      TypeError: `dtype` is neither floating nor complex, or no dtype at all.
+    """
+    try:
+        known = dtype is None or jax.numpy.issubdtype(np.dtype(dtype), np.inexact)
+    except TypeError:
+        known = False
+    if not known:
+        raise TypeError(f"{name} must be a floating dtype, not {dtype!r}")
 
 
 def _as_float(value: Any) -> float:

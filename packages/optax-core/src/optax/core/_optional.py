@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxpr_as_fun
 
 from optax.core import _numerics as numerics
 from optax.core._align import map_aligned
@@ -76,11 +77,15 @@ def _in_the_form_of(old: PyTree, new: PyTree, name: str) -> PyTree:
     """`new` in the dtypes of `old`, strongly typed; what has no value for `lax.cond` to carry becomes None."""
 
     def on_leaf(before: Any, after: Any) -> Any:
-        if before is None or numerics.is_float0(before):
+        if before is None and after is not None:
+            raise TypeError(f"the transformation turned None in {name} into {after!r}")
+        if not numerics.has_value(before):
             return None
         if numerics.is_random_key(before):
             return after
         dtype = numerics.dtype_of(before)
+        if after is None or (numerics.is_complex(numerics.dtype_of(after)) and not numerics.is_complex(dtype)):
+            raise TypeError(f"the transformation turned {name} of dtype {dtype} into {after!r}")
         return jnp.asarray(after, dtype if numerics.is_inexact(dtype) or name == "state" else numerics.wide())
 
     return map_aligned(on_leaf, [name, f"new {name}"], old, new)
@@ -92,14 +97,13 @@ def _cond_over_manual_axes(condition: Any, *sides: Callable[[], PyTree]) -> PyTr
     By itself it refuses sides whose results vary over different axes, and does not see that whatever is chosen by a
     condition that varies varies too.
     """
-    found = [[numerics.axes_of(x) for x in jax.make_jaxpr(side)().out_avals] for side in sides]
+    traced = [jax.make_jaxpr(side, return_shape=True)() for side in sides]
+    found = [[numerics.axes_of(x) for x in program.out_avals] for program, _ in traced]
     axes = [a | b | numerics.manual_axes(condition) for a, b in zip(*found, strict=True)]
 
-    def declared(side: Callable[[], PyTree]) -> Callable[[], PyTree]:
-        def run() -> PyTree:
-            leaves, treedef = jax.tree.flatten(side())
-            return jax.tree.unflatten(treedef, list(map(numerics.varying, leaves, axes)))
+    def declared(program: Any) -> Callable[[], list[jax.Array]]:
+        run = jaxpr_as_fun(program)  # not the side itself: conditions within conditions would be traced 2^depth times
+        return lambda: list(map(numerics.varying, run(), axes))
 
-        return run
-
-    return jax.lax.cond(condition, *map(declared, sides))
+    leaves = jax.lax.cond(condition, *(declared(program) for program, _ in traced))
+    return jax.tree.unflatten(jax.tree.structure(traced[0][1]), leaves)

@@ -104,11 +104,20 @@ def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Cal
         @functools.wraps(factory)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             result = factory(*args, **kwargs)  # first, so that wrong arguments meet Python's own message
-            return attach(result, Recipe(call, signature.bind(*args, **kwargs)))
+            bound = signature.bind(*args, **kwargs)
+            bound.arguments.update({name: _copied(x) for name, x in bound.arguments.items()})
+            return attach(result, Recipe(call, bound))
 
         return call
 
     return decorate
+
+
+def _copied(x: Any) -> Any:
+    """`x`, so that it stays what it is when the caller changes a dict or a list of theirs."""
+    if type(x) is dict:
+        return {k: _copied(v) for k, v in x.items()}
+    return type(x)(map(_copied, x)) if type(x) in (list, tuple) else x
 
 
 def address(thing: Any) -> tuple[str, str] | None:

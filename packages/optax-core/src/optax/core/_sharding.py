@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import tree_flatten_with_path
 
 from optax.core._numerics import dtype_of
@@ -40,8 +40,8 @@ def state_shardings(tx: GradientTransformation, params: Params, *, zero: Sequenc
       sharding of the first one for every leaf.
 
     Raises:
-      ValueError: the parameters lie on different meshes, `zero` names an axis that their mesh does not have, or no
-        parameter has a sharding.
+      ValueError: the parameters lie on different meshes, `zero` names an axis that their mesh does not have or is used
+        with explicit axes, or no parameter has a sharding.
     """
     shardings = [getattr(x, "sharding", None) for x in jax.tree.leaves(params)]
     state = jax.eval_shape(tx.init, jax.tree.map(_struct, params))
@@ -58,6 +58,12 @@ def state_shardings(tx: GradientTransformation, params: Params, *, zero: Sequenc
     (mesh,) = meshes
     if unknown := [name for name in zero if name not in mesh.axis_names]:
         raise ValueError(f"zero names {unknown}; the axes of the mesh are {list(mesh.axis_names)}")
+
+    if zero and any(kind == AxisType.Explicit for kind in mesh.axis_types):
+        raise ValueError(
+            f"zero={zero!r} needs a mesh of automatic axes: jax.make_mesh(..., axis_types=(AxisType.Auto, ...)). "
+            "On explicit axes the gradients would have to be split like the state before they meet"
+        )
 
     def on_leaf(leaf: Any, owner: int | None, axes: tuple[int | None, ...]) -> NamedSharding:
         like = None if owner is None else shardings[owner]

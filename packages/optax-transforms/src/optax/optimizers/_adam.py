@@ -24,6 +24,7 @@ from optax.core import (
     Updates,
     abs_sq,
     chain,
+    check_dtype,
     check_hyperparameter,
     debias,
     moving_average,
@@ -93,6 +94,8 @@ def scale_by_adam(
       Kingma, Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
       Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2 (for `nesterov`, with constant b1).
     """
+    check_dtype("mu_dtype", mu_dtype)
+    check_dtype("nu_dtype", nu_dtype)
     check_hyperparameter("b1", b1, least=0, below=1)
     check_hyperparameter("b2", b2, least=0, below=1)
     check_hyperparameter("eps", eps, least=0)

@@ -23,6 +23,7 @@ from optax.core import (
     ScalarOrSchedule,
     Updates,
     chain,
+    check_dtype,
     check_hyperparameter,
     copy_slot,
     identity,
@@ -124,6 +125,7 @@ def scale_by_distance_over_gradients(
       Ivgi, Hinder, Carmon, "DoG is SGD's best friend: a parameter-free dynamic step size schedule", 2023 (L-DoG).
     """
     check_hyperparameter("reps_rel", reps_rel, above=0)
+    check_dtype("param_dtype", param_dtype)
     check_hyperparameter("eps", eps, least=0)
     check_hyperparameter("global_scale", global_scale)
 
@@ -311,7 +313,8 @@ def _sq_distance(x: Params, x0: Params) -> jax.Array:
 
 
 def _first_distance(x0: Params, relative: Numeric) -> jax.Array:
-    return scaled(1 + tree.norm(x0), relative)
+    moving = [x for x in jax.tree.leaves(x0) if jnp.issubdtype(tree.dtype(x), jnp.inexact)]
+    return scaled(1 + tree.norm(moving), relative)
 
 
 def _decay(weight_decay: ScalarOrSchedule | None, mask: MaskOrFn) -> GradientTransformation:

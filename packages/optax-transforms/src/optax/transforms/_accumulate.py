@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,16 @@ def apply_every(k: int = 1) -> GradientTransformation:
             acc = jnp.where(first, g, acc + g)
             return jnp.where(last, acc, 0), acc
 
-        updates, grad_acc = over_leaves(rule, updates, state.grad_acc)
+        updates, grad_acc = over_leaves(rule, updates, begun(updates, state.grad_acc, first))
         return updates, ApplyEvery(jnp.where(last, 0, state.count + 1), grad_acc)
 
     return GradientTransformation(init, update)
+
+
+def begun(updates: Updates, acc: Updates, first: jax.Array) -> Updates:
+    """The accumulator, where a gradient that is None would leave the last sum in it for the next one."""
+
+    def on_leaf(g: Any, a: Any) -> Any:
+        return jnp.where(first, jnp.zeros_like(a), a) if g is None and a is not None else a
+
+    return jax.tree.map(on_leaf, updates, acc, is_leaf=lambda x: x is None)

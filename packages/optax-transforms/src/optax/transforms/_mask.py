@@ -180,9 +180,17 @@ class Split:
                 return x
             return jax.tree.map(lambda n, mine, other: mine if n == number else other, self.numbers, x, params)
 
+        whole: Any = jax.tree.structure(params)
+
+        def cut(x: Any) -> Any:
+            """A gradient of all parameters, or a pair of value and gradient, cut down to the part."""
+            if jax.tree.structure(x) == whole:
+                return self.part(number, x, "what a function among the extra arguments returns")
+            return type(x)(map(cut, x)) if type(x) in (tuple, list) else x
+
         @functools.wraps(f)  # line searches read the signature
         def of_part(*args: Any, **kwargs: Any) -> Any:
-            return f(*map(filled, args), **{name: filled(x) for name, x in kwargs.items()})
+            return cut(f(*map(filled, args), **{name: filled(x) for name, x in kwargs.items()}))
 
         return of_part
 

@@ -13,6 +13,7 @@ from optax.core import (
     Numeric,
     Params,
     Updates,
+    check_dtype,
     check_hyperparameter,
     moving_average,
     new_slot,
@@ -65,6 +66,7 @@ def trace(decay: Numeric, nesterov: bool = False, accumulator_dtype: DTypeLike |
       ValueError: `decay` is outside [-1, 1].
     """
     check_hyperparameter("decay", decay, least=-1, most=1)
+    check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init(params: Params) -> TraceState:
         return TraceState(new_slot(params, decay=decay, dtype=accumulator_dtype))
@@ -98,6 +100,7 @@ def ema(decay: Numeric, debias: bool = True, accumulator_dtype: DTypeLike | None
       ValueError: `decay` is outside [0, 1).
     """
     check_hyperparameter("decay", decay, least=0, below=1)
+    check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init(params: Params) -> EmaState:
         return EmaState(jnp.zeros([], jnp.int32), new_slot(params, decay=decay, dtype=accumulator_dtype))

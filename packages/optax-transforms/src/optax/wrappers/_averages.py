@@ -20,6 +20,7 @@ from optax.core import (
     ScalarOrSchedule,
     Updates,
     apply_updates,
+    check_dtype,
     check_hyperparameter,
     check_integer,
     copy_slot,
@@ -106,6 +107,7 @@ def params_ema(
       Ba, "Adam: a method for stochastic optimization", 2015, section 7.2.
     """
     check_hyperparameter("decay", decay, least=0, below=1, schedule=True)
+    check_dtype("accumulator_dtype", accumulator_dtype)
 
     def init(params: Params) -> ParamsEmaState:
         start = (new_slot if debias else copy_slot)(floating(params), dtype=accumulator_dtype)
@@ -156,6 +158,7 @@ def params_mean(
       Polyak, Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
       Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018, algorithm 1.
     """
+    check_dtype("accumulator_dtype", accumulator_dtype)
     first, period = check_integer("start", start, least=0), check_integer("every", every, least=1)
 
     def init(params: Params) -> ParamsMeanState:

@@ -24,8 +24,8 @@ from optax.core import (
     tree,
     update_if,
     vary_like,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 
 __all__ = [
     "ConditionFn",
@@ -110,7 +110,9 @@ def conditionally_transform(
     Returns:
       A transformation whose state is `ConditionallyTransformState`.
     """
-    inner = with_extra_args_support(inner)
+    inner = checked_transformation("inner", inner)
+    if not callable(should_transform_fn):
+        raise TypeError(f"should_transform_fn must be a function of the step, not {should_transform_fn!r}")
 
     def init(params: Params) -> ConditionallyTransformState:
         step, inner_state = _start(inner, params, forward_extra_args)
@@ -147,7 +149,9 @@ def conditionally_mask(
     Returns:
       A transformation whose state is `ConditionallyMaskState`.
     """
-    inner = with_extra_args_support(inner)
+    inner = checked_transformation("inner", inner)
+    if not callable(should_transform_fn):
+        raise TypeError(f"should_transform_fn must be a function of the step, not {should_transform_fn!r}")
 
     def init(params: Params) -> ConditionallyMaskState:
         return ConditionallyMaskState(*_start(inner, params, forward_extra_args))
@@ -218,7 +222,7 @@ def skip_if(
       TypeError: a count is no integer, `sigmas` no real scalar, or `measure` no function and none of the two words.
       ValueError: a number is out of its range; from `update`, if `value` is measured and missing.
     """
-    inner = with_extra_args_support(inner)
+    inner = checked_transformation("inner", inner)
     check_hyperparameter("sigmas", sigmas, least=0)
     window = check_integer("window", window, least=2)
     enough = window // 2 if min_observations is None else check_integer("min_observations", min_observations, least=1)

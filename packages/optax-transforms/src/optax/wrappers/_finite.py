@@ -22,8 +22,8 @@ from optax.core import (
     tree,
     update_if,
     vary_like,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 
 __all__ = ["ApplyIfFiniteState", "apply_if_finite"]
 
@@ -78,7 +78,7 @@ def apply_if_finite(
       TypeError: `max_consecutive_errors` is no integer.
       ValueError: it is negative.
     """
-    inner = with_extra_args_support(inner)
+    inner = checked_transformation("inner", inner)
     most = check_integer("max_consecutive_errors", max_consecutive_errors, least=0)
 
     def init(params: Params) -> ApplyIfFiniteState:

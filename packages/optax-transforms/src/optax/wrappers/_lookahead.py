@@ -24,8 +24,8 @@ from optax.core import (
     scaled,
     transformation,
     tree,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 from optax.wrappers._averages import floating, over_slots
 
 __all__ = ["LookaheadParams", "LookaheadState", "lookahead"]
@@ -110,7 +110,7 @@ def lookahead(
     """
     period = check_integer("sync_period", sync_period, least=1)
     check_hyperparameter("slow_step_size", slow_step_size, least=0, most=1)
-    fast_optimizer = with_extra_args_support(fast_optimizer)
+    fast_optimizer = checked_transformation("fast_optimizer", fast_optimizer)
 
     def init(params: Params) -> LookaheadState:
         count = jnp.zeros([], jnp.int32)

@@ -26,8 +26,8 @@ from optax.core import (
     update_if,
     vary_like,
     widen,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 from optax.wrappers._finite import AxisName, all_finite
 
 __all__ = ["DynamicLossScalingState", "dynamic_loss_scaling", "loss_scale"]
@@ -94,7 +94,7 @@ def dynamic_loss_scaling(
     Reference:
       Micikevicius et al., "Mixed precision training", 2018, section 3.2.
     """
-    inner = with_extra_args_support(inner)
+    inner = checked_transformation("inner", inner)
     check_hyperparameter("init_scale", init_scale, above=0)
     check_hyperparameter("growth_factor", growth_factor, least=1)
     check_hyperparameter("backoff_factor", backoff_factor, above=0, below=1)
@@ -102,6 +102,8 @@ def dynamic_loss_scaling(
     check_hyperparameter(
         "max_scale", max_scale, least=0 if isinstance(min_scale, jax.core.Tracer) else float(min_scale)
     )
+    if not any(isinstance(x, jax.core.Tracer) for x in (init_scale, max_scale)) and init_scale > max_scale:
+        raise ValueError(f"init_scale must be at most max_scale, {max_scale}, not {init_scale}")
     growth_interval = check_integer("growth_interval", growth_interval, least=1)
 
     def init(params: Params) -> DynamicLossScalingState:

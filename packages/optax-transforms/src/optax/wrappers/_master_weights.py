@@ -21,8 +21,8 @@ from optax.core import (
     require_params,
     transformation,
     tree,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 from optax.wrappers._averages import is_gap, states_in, within
 
 __all__ = ["MasterWeightsState", "master_params", "master_weights"]
@@ -73,7 +73,7 @@ def master_weights(inner: GradientTransformation, dtype: DTypeLike = jnp.float32
     """
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype must be a real floating one, not {dtype!r}")
-    inner = with_extra_args_support(inner)
+    inner = checked_transformation("inner", inner)
 
     def init(params: Params) -> MasterWeightsState:
         wide = jax.dtypes.canonicalize_dtype(dtype)
@@ -98,7 +98,8 @@ def master_weights(inner: GradientTransformation, dtype: DTypeLike = jnp.float32
             if is_gap(r) or not has_value(g):
                 return step, r
             p, g = jnp.asarray(p), jnp.asarray(g)
-            update = _rounded(_rounded(m, p.dtype) - p.astype(m.dtype), g.dtype)
+            # To both dtypes: a wrapper that works in float32 takes the update back to that of the gradients.
+            update = _rounded(_rounded(_rounded(m, p.dtype) - p.astype(m.dtype), p.dtype), g.dtype)
             return update.astype(g.dtype), m - _rounded(p.astype(m.dtype) + update, p.dtype)
 
         leaves, structure = jax.tree.flatten(remainder, is_leaf=is_gap)

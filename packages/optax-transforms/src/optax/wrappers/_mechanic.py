@@ -26,8 +26,8 @@ from optax.core import (
     transformation,
     tree,
     vary_like,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 
 __all__ = ["MechanicState", "mechanize"]
 
@@ -99,7 +99,7 @@ def mechanize(
     check_hyperparameter("eps", eps, least=0)
     check_hyperparameter("s_init", s_init, above=0)
     num_betas = check_integer("num_betas", num_betas, least=1)
-    base_optimizer = with_extra_args_support(base_optimizer)
+    base_optimizer = checked_transformation("base_optimizer", base_optimizer)
     betas = [1 - 10.0**-i for i in range(1, num_betas + 1)]
 
     def init(params: Params) -> MechanicState:
@@ -152,7 +152,8 @@ def mechanize(
 
 
 def _norm(t: Params | Updates, dtype: Any) -> jax.Array:
-    return tree.norm(t).astype(dtype)
+    moving = [x for x in jax.tree.leaves(t) if jnp.issubdtype(tree.dtype(x), jnp.inexact)]
+    return tree.norm(moving).astype(dtype)
 
 
 def _inner(delta: Updates, other: Params | Updates, dtype: Any) -> jax.Array:

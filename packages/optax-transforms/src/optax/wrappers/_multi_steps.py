@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from optax.core import (
@@ -17,6 +18,7 @@ from optax.core import (
     Recipe,
     Schedule,
     Updates,
+    check_dtype,
     check_integer,
     has_value,
     new_slot,
@@ -27,8 +29,9 @@ from optax.core import (
     tree,
     update_if,
     vary_like,
-    with_extra_args_support,
 )
+from optax.transforms._accumulate import begun
+from optax.transforms._mask import checked_transformation
 
 __all__ = ["MultiSteps", "MultiStepsState", "ShouldSkipUpdateFunction", "skip_large_updates", "skip_not_finite"]
 
@@ -104,7 +107,12 @@ class MultiSteps(GradientTransformationExtraArgs):
         should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
         accumulator_dtype: DTypeLike | None = None,
     ) -> MultiSteps:
-        inner = with_extra_args_support(opt)
+        inner = checked_transformation("opt", opt)
+        if should_skip_update_fn is not None and not callable(should_skip_update_fn):
+            raise TypeError(f"should_skip_update_fn must be a function, not {should_skip_update_fn!r}")
+        if not isinstance(use_grad_mean, (bool, np.bool_)):
+            raise TypeError(f"use_grad_mean must be True or False, not {use_grad_mean!r}")
+        check_dtype("accumulator_dtype", accumulator_dtype)
         k = (
             every_k_schedule
             if callable(every_k_schedule)
@@ -231,7 +239,7 @@ def _every_kth_gradient(
             new = jnp.where(before == 0, g, a + scaled(g - a, weight) if mean else a + g)
             return g, new if wanted is True else jnp.where(wanted, new, a)
 
-        _, acc = over_leaves(rule, updates, state.acc_grads)
+        _, acc = over_leaves(rule, updates, begun(updates, state.acc_grads, before == 0))
         due = wanted & (before >= _number(every_k, state.gradient_step) - 1)
 
         def step(updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any) -> Any:
@@ -255,6 +263,8 @@ def _start(
     if should_skip is None:
         return MultiStepsState(*counters, inner_state, acc)
     # Everything but the accumulator now depends on the gradients of this device.
+    if isinstance(params, tree.ParamsPlaceholder):
+        return MultiStepsState(*counters, inner_state, acc, counters[0])  # nothing that belongs to a parameter
     skip_state = tree.zeros_like(jax.eval_shape(should_skip, params, counters[1], params)[1])
     counters, inner_state, skip_state = vary_like((counters, inner_state, skip_state), params)
     return MultiStepsState(*counters, inner_state, acc, skip_state)

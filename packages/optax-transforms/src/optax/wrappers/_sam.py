@@ -24,8 +24,8 @@ from optax.core import (
     tree,
     update_if,
     vary_like,
-    with_extra_args_support,
 )
+from optax.transforms._mask import checked_transformation
 
 __all__ = ["SAMState", "sam"]
 
@@ -92,8 +92,8 @@ def sam(
       algorithm 1.
     """
     sync_period = check_integer("sync_period", sync_period, least=1)
-    adversary = with_extra_args_support(adv_optimizer)
-    averaged = with_extra_args_support(optimizer)
+    adversary = checked_transformation("adv_optimizer", adv_optimizer)
+    averaged = checked_transformation("optimizer", optimizer)
     if batch_axis_name is not None:
         averaged = _over_axis(averaged, batch_axis_name)
 

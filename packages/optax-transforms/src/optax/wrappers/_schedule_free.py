@@ -24,6 +24,7 @@ from optax.core import (
     Updates,
     abs_sq,
     chain,
+    check_dtype,
     check_hyperparameter,
     copy_slot,
     debias,
@@ -40,11 +41,11 @@ from optax.core import (
     total_weight,
     transformation,
     tree,
-    with_extra_args_support,
 )
 from optax.optimizers import sgd
 from optax.schedules import warmup_constant_schedule
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
+from optax.transforms._mask import checked_transformation
 from optax.wrappers._averages import averages_in, floating, is_gap, over_slots, scalar_dtype, within
 
 __all__ = [
@@ -131,7 +132,8 @@ def schedule_free(
     check_hyperparameter("learning_rate", learning_rate, schedule=True)
     check_hyperparameter("b1", b1, least=0, most=1)
     check_hyperparameter("weight_lr_power", weight_lr_power)
-    base_optimizer = with_extra_args_support(base_optimizer)
+    check_dtype("state_dtype", state_dtype)
+    base_optimizer = checked_transformation("base_optimizer", base_optimizer)
 
     def init(params: Params) -> ScheduleFreeState:
         dtype = scalar_dtype(params)

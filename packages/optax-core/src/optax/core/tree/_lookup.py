@@ -209,6 +209,7 @@ def map_params(
             return jax.tree.map(
                 on_param, actual, *rest, is_leaf=lambda x: _is_masked(x) or bool(is_leaf and is_leaf(x))
             )
-        return actual if transform_non_params is None else transform_non_params(actual)
+        # A leaf of the pattern may stand for a tree whose form `init` cannot know without the parameters.
+        return actual if transform_non_params is None else jax.tree.map(transform_non_params, actual)
 
     return jax.tree.map(on_part, pattern, state, is_leaf=_is_placeholder)
