@@ -68,7 +68,8 @@ def keep_params_nonnegative() -> GradientTransformation:
 
     Parameters that are negative already are brought to zero unless their update takes them further up. Where -p is no
     number of the gradient's dtype, u is the next one above it, and the parameter stays a little above zero. Complex
-    updates, which have no order, pass as they are.
+    updates, which have no order, pass as they are. With 16-bit gradients this belongs outside of wrappers that hand
+    them on in float32 (`MultiSteps`, `dynamic_loss_scaling`): these round u once more.
 
     Returns:
       A transformation that needs the parameters. Its state is `EmptyState()`.

@@ -66,8 +66,9 @@ def sam(
 
     In the default, transparent mode each call of `update` is one of these steps: its updates lead to the next q and,
     every `sync_period` calls, back to p and on to the next p. So gradients must always be those at the parameters
-    `apply_updates` has given. Updates have the dtype of the gradients: in 16 bits they lead back exactly unless q is
-    more than twice p or less than half of it. In opaque mode each call makes all steps, and needs `grad_fn`.
+    `apply_updates` has given, and between them only a p is one to evaluate. Updates have the dtype of the gradients: in
+    16 bits they lead back exactly unless q is more than twice p or less than half of it, for parameters in 16 bits
+    too; to float32 parameters they are too coarse. In opaque mode each call makes all steps, and needs `grad_fn`.
 
     Args:
       optimizer: what descends; in transparent mode one of `sync_period` gradients reaches it, so mind its schedules.
