@@ -135,8 +135,8 @@ def test_an_error_says_where_it_happened() -> None:
 
 
 def test_an_error_in_init_says_where_it_happened() -> None:
-    tx = chain(optax.scale(1.0), optax.trace(0.9, accumulator_dtype="float33"))
-    with pytest.raises(TypeError, match="in stage 1 of chain: trace"):
+    tx = chain(optax.scale(1.0), optax.masked(optax.trace(0.9), {"b": True}))
+    with pytest.raises(ValueError, match="in stage 1 of chain: masked"):
         tx.init(jnp.ones(1))
 
 

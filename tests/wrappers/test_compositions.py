@@ -727,3 +727,38 @@ def test_conditions_inside_each_other_are_traced_a_few_times_only() -> None:
     step = shard_map(lambda g: tx.update(g, tx.init(g))[0], mesh=mesh, in_specs=P("d"), out_specs=P("d"))
     jax.make_jaxpr(step)(jnp.ones(4))
     assert len(traces) <= 8
+
+
+@pytest.mark.parametrize("container", ["mask", "labels", "array"])
+@pytest.mark.xfail(
+    strict=True, reason="the factory keeps the caller's own object, its recipe keeps a copy or the object"
+)
+def test_what_the_caller_changes_later_changes_neither_value_nor_steps(container: str) -> None:
+    """A transformation and its pickled copy are equal: they must take the same step, that of the original call."""
+    mask, labels, rate = {"w": True}, {"w": "train"}, np.array(1.0)
+    tx = {
+        "mask": lambda: optax.masked(optax.sgd(1.0), mask, unmasked="zero"),
+        "labels": lambda: optax.partition({"train": optax.sgd(1.0), "freeze": optax.set_to_zero()}, labels),
+        "array": lambda: optax.sgd(rate),
+    }[container]()
+    mask["w"], labels["w"] = False, "freeze"
+    rate[...] = 0.0
+    params = {"w": jnp.ones(2)}
+    for each in (tx, pickle.loads(pickle.dumps(tx))):
+        np.testing.assert_allclose(each.update(params, each.init(params), params)[0]["w"], -1.0)
+
+
+@pytest.mark.xfail(strict=True, reason="a pair of values has the structure of parameters that are a pair of arrays")
+def test_what_a_loss_returns_beside_its_value_is_no_gradient() -> None:
+    """Parameters are two arrays, and `value_fn` returns the loss and an accuracy: nothing there can be cut down."""
+    seen = []
+
+    def update(updates: Any, state: Any, params: Any = None, *, value_fn: Any, **extra_args: Any) -> Any:
+        seen.append(value_fn(params))
+        return updates, state
+
+    inner = optax.GradientTransformationExtraArgs(lambda params: (), update)
+    tx = optax.selective_transform(inner, freeze_mask=(False, True))
+    params = (jnp.ones(2), jnp.ones(3))
+    tx.update(params, tx.init(params), params, value_fn=lambda params: (jnp.float32(1), jnp.float32(2)))
+    assert seen == [(1.0, 2.0)]

@@ -52,8 +52,6 @@ def test_it_is_training_in_float32(dtype: Any, gradient_dtype: Any) -> None:
     np.testing.assert_allclose(masters, wide, rtol=1e-5, atol=1e-5)
     eps = float(jnp.finfo(dtype).eps)
     np.testing.assert_allclose(params.astype(jnp.float32), masters, rtol=eps, atol=1e-3)
-    if gradient_dtype == jnp.float32:  # wide enough for the way from one number of 16 bits to any other
-        assert np.array_equal(params, rounded(masters, dtype))
 
 
 def test_a_step_too_long_for_its_dtype_is_made_up_for() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxpr_as_fun
 
 from optax.core import _numerics as numerics
 from optax.core._align import map_aligned
@@ -97,6 +96,8 @@ def _cond_over_manual_axes(condition: Any, *sides: Callable[[], PyTree]) -> PyTr
     By itself it refuses sides whose results vary over different axes, and does not see that whatever is chosen by a
     condition that varies varies too.
     """
+    from jax.extend.core import jaxpr_as_fun  # heavy, and seldom needed
+
     traced = [jax.make_jaxpr(side, return_shape=True)() for side in sides]
     found = [[numerics.axes_of(x) for x in program.out_avals] for program, _ in traced]
     axes = [a | b | numerics.manual_axes(condition) for a, b in zip(*found, strict=True)]

@@ -47,12 +47,12 @@ def master_weights(inner: GradientTransformation, dtype: DTypeLike = jnp.float32
 
         m = p + r                       the copy, exactly
         m = m + u                       u from the inner transformation, given m and the gradient in float32
-        update = round(m) - p           in the dtype of the gradients
+        update = round(m) - p           rounded to the dtypes of parameter and gradient
         r = m - (p + update)            what the parameters do not hold, as `apply_updates` will leave them
 
     By itself a bfloat16 parameter of 1 stays 1 under any number of updates by 0.001. Here m moves, and p follows. Only
     r is stored, in as many bits as m would take, and no error adds up: even where round(m) - p is rounded itself (it
-    is exact but for bfloat16 gradients and steps longer than half of p) r holds the difference. If p is changed from
+    is exact but for steps longer than half of p) r holds the difference. If p is changed from
     outside, m changes along with it, up to r: the rounding error of what p was.
 
     This must be the last stage of a chain: the updates that it returns have to reach the parameters as they are.
