@@ -135,8 +135,8 @@ def test_an_error_says_where_it_happened() -> None:
 
 
 def test_an_error_in_init_says_where_it_happened() -> None:
-    tx = chain(optax.scale(1.0), optax.masked(optax.trace(0.9), {"b": True}))
-    with pytest.raises(ValueError, match="in stage 1 of chain: masked"):
+    tx = chain(optax.scale(1.0), optax.partition({"a": optax.sgd(0.1)}, "b"))
+    with pytest.raises(ValueError, match="in stage 1 of chain: partition"):
         tx.init(jnp.ones(1))
 
 

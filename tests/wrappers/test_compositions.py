@@ -730,9 +730,6 @@ def test_conditions_inside_each_other_are_traced_a_few_times_only() -> None:
 
 
 @pytest.mark.parametrize("container", ["mask", "labels", "array"])
-@pytest.mark.xfail(
-    strict=True, reason="the factory keeps the caller's own object, its recipe keeps a copy or the object"
-)
 def test_what_the_caller_changes_later_changes_neither_value_nor_steps(container: str) -> None:
     """A transformation and its pickled copy are equal: they must take the same step, that of the original call."""
     mask, labels, rate = {"w": True}, {"w": "train"}, np.array(1.0)
@@ -748,7 +745,6 @@ def test_what_the_caller_changes_later_changes_neither_value_nor_steps(container
         np.testing.assert_allclose(each.update(params, each.init(params), params)[0]["w"], -1.0)
 
 
-@pytest.mark.xfail(strict=True, reason="a pair of values has the structure of parameters that are a pair of arrays")
 def test_what_a_loss_returns_beside_its_value_is_no_gradient() -> None:
     """Parameters are two arrays, and `value_fn` returns the loss and an accuracy: nothing there can be cut down."""
     seen = []

@@ -5,6 +5,7 @@ A closure cannot say where it came from. A factory decorated with `recorded` han
 their hash and their pickled form from it.
 """
 
+import collections
 import dataclasses
 import enum
 import functools
@@ -103,10 +104,12 @@ def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Cal
 
         @functools.wraps(factory)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            result = factory(*args, **kwargs)  # first, so that wrong arguments meet Python's own message
-            bound = signature.bind(*args, **kwargs)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                return factory(*args, **kwargs)  # raises Python's own message, which names the function
             bound.arguments.update({name: _copied(x) for name, x in bound.arguments.items()})
-            return attach(result, Recipe(call, bound))
+            return attach(factory(*bound.args, **bound.kwargs), Recipe(call, bound))
 
         return call
 
@@ -114,9 +117,11 @@ def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Cal
 
 
 def _copied(x: Any) -> Any:
-    """`x`, so that it stays what it is when the caller changes a dict or a list of theirs."""
-    if type(x) is dict:
-        return {k: _copied(v) for k, v in x.items()}
+    """`x`, so that it stays what it is when the caller changes a dict, a list or an array of theirs."""
+    if type(x) in (dict, collections.OrderedDict):
+        return type(x)((k, _copied(v)) for k, v in x.items())
+    if type(x) is np.ndarray:
+        return x.copy()
     return type(x)(map(_copied, x)) if type(x) in (list, tuple) else x
 
 

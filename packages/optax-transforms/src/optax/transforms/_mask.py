@@ -181,10 +181,11 @@ class Split:
             return jax.tree.map(lambda n, mine, other: mine if n == number else other, self.numbers, x, params)
 
         whole: Any = jax.tree.structure(params)
+        shapes = [*map(np.shape, jax.tree.leaves(params))]
 
         def cut(x: Any) -> Any:
             """A gradient of all parameters, or a pair of value and gradient, cut down to the part."""
-            if jax.tree.structure(x) == whole:
+            if jax.tree.structure(x) == whole and [*map(np.shape, jax.tree.leaves(x))] == shapes:
                 return self.part(number, x, "what a function among the extra arguments returns")
             return type(x)(map(cut, x)) if type(x) in (tuple, list) else x
 
