@@ -316,7 +316,7 @@ def test_any_tree_goes_through_any_nesting(kind: str) -> None:
     before = loss(params)
     for _ in range(6):
         params, state = step(params, state)
-    assert step._cache_size() == 1
+    assert step._cache_size() <= 1  # 0 where a full cache has dropped it
     assert jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state) == form
     assert loss(params) < before or kind == "nothing"
     evaluated = optax.eval_params(state, params)
@@ -432,7 +432,7 @@ def test_a_sharded_state_takes_the_same_steps(name: str, zero: tuple[str, ...]) 
     trained = split[0]
     for g in split[1:]:
         trained, state = step(trained, state, g)
-    assert step._cache_size() == 1
+    assert step._cache_size() <= 1  # 0 where a full cache has dropped it
     wanted = P(("data",), "model") if zero else P(None, "model")
     assert state.acc_grads["matrix"].sharding.is_equivalent_to(NamedSharding(mesh, wanted), 2)
     assert_close(trained, train(tx, params, grads)[0])
