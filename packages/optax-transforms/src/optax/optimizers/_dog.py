@@ -37,6 +37,8 @@ from optax.core import (
     tree,
 )
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
+from optax.transforms._layout import without_integers
+from optax.transforms._precision import quotient
 
 __all__ = [
     "DoGState",
@@ -269,7 +271,7 @@ def _scale_by_dowg(first_sq_dist: Numeric, eps: Numeric) -> GradientTransformati
         x0, v, r_sq = state
         r_sq = jnp.maximum(r_sq, _sq_distance(require_params(params), x0).astype(v.dtype))
         v = v + r_sq * _sq_norm(updates).astype(v.dtype)
-        eta = _quotient(r_sq, safe_sqrt(v) + jnp.asarray(eps, v.dtype))
+        eta = quotient(r_sq, safe_sqrt(v) + jnp.asarray(eps, v.dtype))
         return _times(eta, updates), DoWGState(x0, v, r_sq)
 
     return GradientTransformation(init, update)
@@ -290,17 +292,13 @@ def _dog(
 
     r = jax.tree.map(distance, r, params, x0)
     G = jax.tree.map(lambda G, g: G + _sq_norm(g).astype(G.dtype), G, updates)
-    eta = jax.tree.map(lambda r, G: _quotient(r, safe_sqrt(G + jnp.asarray(eps, G.dtype))), r, G)
+    # No gradient has come yet where G + eps is 0: whatever the step size, the step is 0.
+    eta = jax.tree.map(lambda r, G: quotient(r, safe_sqrt(G + jnp.asarray(eps, G.dtype))), r, G)
     return r, G, eta
 
 
 def _times(eta: PyTree, updates: Updates) -> Updates:
     return jax.tree.map(lambda eta, block: over_leaves(lambda g: scaled(g, eta), block), eta, updates)
-
-
-def _quotient(x: jax.Array, d: jax.Array) -> jax.Array:
-    """x / d, and 0 where d is: no gradient has come yet, and whatever the step size, the step is 0."""
-    return jnp.where(d == 0, 0, x / jnp.where(d == 0, 1, d))
 
 
 def _sq_norm(updates: Updates) -> jax.Array:
@@ -313,8 +311,7 @@ def _sq_distance(x: Params, x0: Params) -> jax.Array:
 
 
 def _first_distance(x0: Params, relative: Numeric) -> jax.Array:
-    moving = [x for x in jax.tree.leaves(x0) if jnp.issubdtype(tree.dtype(x), jnp.inexact)]
-    return scaled(1 + tree.norm(moving), relative)
+    return scaled(1 + tree.norm(without_integers(x0)), relative)
 
 
 def _decay(weight_decay: ScalarOrSchedule | None, mask: MaskOrFn) -> GradientTransformation:

@@ -27,7 +27,9 @@ from optax.core import (
     tree,
     vary_like,
 )
+from optax.transforms._layout import without_integers
 from optax.transforms._mask import checked_transformation
+from optax.transforms._precision import quotient
 
 __all__ = ["MechanicState", "mechanize"]
 
@@ -133,12 +135,12 @@ def mechanize(
         small = jnp.asarray(eps, s.dtype)
 
         pull = scaled(jnp.sum(s) * _norm(updates, s.dtype), weight_decay)
-        pull = pull * _quotient(_inner(delta, params, s.dtype), _norm(params, s.dtype) + small)
+        pull = pull * quotient(_inner(delta, params, s.dtype), _norm(params, s.dtype) + small)
         h = -(_inner(delta, updates, s.dtype) + pull)
         r = b * r + s * jnp.clip(h, -m, m)
         m = jnp.maximum(b * m, jnp.abs(h) + small)
         v = b**2 * v + h**2
-        s = _quotient(scaled(m, s_init) / num_betas + jnp.maximum(r, 0), safe_sqrt(v) + small)
+        s = quotient(scaled(m, s_init) / num_betas + jnp.maximum(r, 0), safe_sqrt(v) + small)
         S = jnp.sum(s)
 
         def rule(g: jax.Array, D: jax.Array, d: jax.Array, x0: jax.Array, p: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -152,14 +154,8 @@ def mechanize(
 
 
 def _norm(t: Params | Updates, dtype: Any) -> jax.Array:
-    moving = [x for x in jax.tree.leaves(t) if jnp.issubdtype(tree.dtype(x), jnp.inexact)]
-    return tree.norm(moving).astype(dtype)
+    return tree.norm(without_integers(t)).astype(dtype)
 
 
 def _inner(delta: Updates, other: Params | Updates, dtype: Any) -> jax.Array:
     return jnp.asarray(jnp.real(tree.vdot(delta, other)), dtype)
-
-
-def _quotient(x: jax.Array, d: jax.Array) -> jax.Array:
-    """x / d, and 0 where d is."""
-    return jnp.where(d == 0, 0, x / jnp.where(d == 0, 1, d))
