@@ -11,6 +11,8 @@ from optax.core._types import (
     OptState,
     Params,
     Updates,
+    hint_to_call,
+    is_transformation,
     transformation,
     with_extra_args_support,
 )
@@ -62,12 +64,10 @@ def chain(*args: GradientTransformation) -> GradientTransformationExtraArgs:
 
 
 def _stage(i: int, tx: Any) -> GradientTransformationExtraArgs:
-    if callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None)):
-        return with_extra_args_support(tx)  # another library's, or a class with the two methods
-    hint = ""
-    if inspect.isroutine(tx) and "<" not in tx.__name__:
-        hint = f"; call it: {tx.__name__}(...)"
-    elif isinstance(tx, (list, tuple)):
+    if is_transformation(tx):
+        return with_extra_args_support(tx)
+    hint = hint_to_call(tx)
+    if isinstance(tx, (list, tuple)):
         pair = len(tx) == 2 and all(map(inspect.isroutine, tx))
         hint = "; name it: GradientTransformation(init, update)" if pair else "; unpack it: chain(*transformations)"
     raise TypeError(f"argument {i} of chain is no transformation but {tx!r}{hint}")

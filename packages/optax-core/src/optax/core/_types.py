@@ -30,6 +30,7 @@ __all__ = [
     "TransformUpdateExtraArgsFn",
     "TransformUpdateFn",
     "Updates",
+    "checked_transformation",
     "init_empty_state",
     "register_transformation_class",
     "transformation",
@@ -259,3 +260,31 @@ def with_extra_args_support(tx: GradientTransformation) -> GradientTransformatio
         return tx.update(updates, state, params)
 
     return _attach(GradientTransformationExtraArgs(tx.init, update), Recipe.of(with_extra_args_support, tx))
+
+
+def checked_transformation(name: str, tx: Any) -> GradientTransformationExtraArgs:
+    """Say clearly that an argument is no transformation, where it is given.
+
+    Args:
+      name: the argument's name, for the message.
+      tx: what was given.
+
+    Returns:
+      `with_extra_args_support(tx)`.
+
+    Raises:
+      TypeError: `tx` does not have the functions `init` and `update` (a factory that was not called, say).
+    """
+    if is_transformation(tx):
+        return with_extra_args_support(tx)
+    raise TypeError(f"{name} must be a transformation, not {tx!r}{hint_to_call(tx)}")
+
+
+def is_transformation(tx: Any) -> bool:
+    """Whether `tx` can stand where a transformation is wanted: of ours, of another library's, or of one's own class."""
+    return callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))
+
+
+def hint_to_call(tx: Any) -> str:
+    """What to say of a factory that was not called; nothing of anything else."""
+    return f"; call it: {tx.__name__}(...)" if inspect.isroutine(tx) and "<" not in tx.__name__ else ""

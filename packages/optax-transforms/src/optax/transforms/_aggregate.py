@@ -30,6 +30,7 @@ from optax.core import (
     chain,
     check_hyperparameter,
     check_integer,
+    checked_transformation,
     debias,
     identity,
     init_empty_state,
@@ -44,7 +45,6 @@ from optax.core import (
     tree,
     update_if,
 )
-from optax.transforms._mask import checked_transformation
 
 __all__ = [
     "AccumulateAvgUpdatesState",

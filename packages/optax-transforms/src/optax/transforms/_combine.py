@@ -17,13 +17,13 @@ from optax.core import (
     Updates,
     chain,
     check_hyperparameter,
+    checked_transformation,
     over_leaves,
     scaled,
     transformation,
     tree,
 )
 from optax.transforms._layout import require_same_layout, without_float0
-from optax.transforms._mask import checked_transformation
 
 __all__ = ["BranchesState", "branches", "graft", "named_chain"]
 

@@ -17,11 +17,11 @@ from optax.core import (
     Params,
     PyTree,
     Updates,
+    checked_transformation,
     over_leaves,
     transformation,
     tree,
 )
-from optax.transforms._mask import checked_transformation
 
 __all__ = [
     "SplitRealAndImaginaryArrays",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -21,10 +20,10 @@ from optax.core import (
     Params,
     PyTree,
     Updates,
+    checked_transformation,
     set_to_zero,
     transformation,
     tree,
-    with_extra_args_support,
 )
 
 __all__ = ["MaskedNode", "MaskedState", "freeze", "masked"]
@@ -124,14 +123,6 @@ def freeze(mask: MaskOrFn) -> GradientTransformationExtraArgs:
 # What `partition` and `rules` share with `masked`.
 
 _NO_PREFIX = "is neither of the tree's structure nor a prefix of it"
-
-
-def checked_transformation(name: str, tx: Any) -> GradientTransformationExtraArgs:
-    """`tx` with support for extra arguments, if it is a transformation at all."""
-    if callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None)):
-        return with_extra_args_support(tx)
-    hint = f"; call it: {tx.__name__}(...)" if inspect.isroutine(tx) and "<" not in tx.__name__ else ""
-    raise TypeError(f"{name} must be a transformation, not {tx!r}{hint}")
 
 
 class Split:

@@ -18,13 +18,13 @@ from optax.core import (
     Params,
     PyTree,
     Updates,
+    checked_transformation,
     stateless,
     transformation,
     tree,
     vary_like,
 )
 from optax.transforms._layout import require_same_layout, without_float0, without_integers
-from optax.transforms._mask import checked_transformation
 from optax.transforms._momentum import EmaState, ema
 
 __all__ = ["MonitorState", "SnapshotState", "measure_with_ema", "monitor", "snapshot"]

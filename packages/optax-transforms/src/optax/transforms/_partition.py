@@ -17,11 +17,12 @@ from optax.core import (
     Params,
     PyTree,
     Updates,
+    checked_transformation,
     set_to_zero,
     transformation,
     tree,
 )
-from optax.transforms._mask import MaskedState, checked_transformation, listed, split_by_label, split_by_mask
+from optax.transforms._mask import MaskedState, listed, split_by_label, split_by_mask
 
 __all__ = [
     "MultiTransformState",

@@ -16,12 +16,13 @@ from optax.core import (
     Params,
     PyTree,
     chain,
+    checked_transformation,
     register_transformation_class,
     set_to_zero,
     transformation,
     tree,
 )
-from optax.transforms._mask import checked_transformation, listed, masked
+from optax.transforms._mask import listed, masked
 from optax.transforms._partition import partition
 from optax.transforms._paths import Pattern, check_pattern, hides_leaves, leaves_by_path, matches
 

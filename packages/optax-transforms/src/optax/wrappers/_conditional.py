@@ -17,6 +17,7 @@ from optax.core import (
     Updates,
     check_hyperparameter,
     check_integer,
+    checked_transformation,
     new_scalar,
     safe_increment,
     safe_sqrt,
@@ -25,7 +26,6 @@ from optax.core import (
     update_if,
     vary_like,
 )
-from optax.transforms._mask import checked_transformation
 
 __all__ = [
     "ConditionFn",
@@ -110,24 +110,7 @@ def conditionally_transform(
     Returns:
       A transformation whose state is `ConditionallyTransformState`.
     """
-    inner = checked_transformation("inner", inner)
-    if not callable(should_transform_fn):
-        raise TypeError(f"should_transform_fn must be a function of the step, not {should_transform_fn!r}")
-
-    def init(params: Params) -> ConditionallyTransformState:
-        step, inner_state = _start(inner, params, forward_extra_args)
-        return ConditionallyTransformState(inner_state, step)
-
-    def update(
-        updates: Updates, state: ConditionallyTransformState, params: Params | None = None, **extra_args: Any
-    ) -> tuple[Updates, ConditionallyTransformState]:
-        condition = should_transform_fn(state.step, **extra_args if forward_extra_args else {})
-        updates, inner_state = update_if(
-            condition, inner, updates, state.inner_state, params, otherwise=_as_they_are, **extra_args
-        )
-        return updates, ConditionallyTransformState(inner_state, safe_increment(state.step))
-
-    return GradientTransformationExtraArgs(init, update)
+    return _conditionally(ConditionallyTransformState, inner, should_transform_fn, forward_extra_args, _as_they_are)
 
 
 @transformation
@@ -149,21 +132,7 @@ def conditionally_mask(
     Returns:
       A transformation whose state is `ConditionallyMaskState`.
     """
-    inner = checked_transformation("inner", inner)
-    if not callable(should_transform_fn):
-        raise TypeError(f"should_transform_fn must be a function of the step, not {should_transform_fn!r}")
-
-    def init(params: Params) -> ConditionallyMaskState:
-        return ConditionallyMaskState(*_start(inner, params, forward_extra_args))
-
-    def update(
-        updates: Updates, state: ConditionallyMaskState, params: Params | None = None, **extra_args: Any
-    ) -> tuple[Updates, ConditionallyMaskState]:
-        condition = should_transform_fn(state.step, **extra_args if forward_extra_args else {})
-        updates, inner_state = update_if(condition, inner, updates, state.inner_state, params, **extra_args)
-        return updates, ConditionallyMaskState(safe_increment(state.step), inner_state)
-
-    return GradientTransformationExtraArgs(init, update)
+    return _conditionally(ConditionallyMaskState, inner, should_transform_fn, forward_extra_args, tree.zeros_like)
 
 
 @transformation
@@ -265,13 +234,39 @@ def skip_if(
     return GradientTransformationExtraArgs(init, update)
 
 
+def _conditionally(
+    kind: type[ConditionallyTransformState] | type[ConditionallyMaskState],
+    inner: GradientTransformation,
+    should_transform_fn: ConditionFn | Callable[[jax.Array], Any],
+    forward_extra_args: bool,
+    otherwise: Callable[[Updates], Updates],
+) -> GradientTransformationExtraArgs:
+    """`inner` on the steps that the condition picks, `otherwise` on the others, with a state of class `kind`."""
+    inner = checked_transformation("inner", inner)
+    if not callable(should_transform_fn):
+        raise TypeError(f"should_transform_fn must be a function of the step, not {should_transform_fn!r}")
+
+    def init(params: Params) -> OptState:
+        state = inner.init(params)
+        # A condition that looks at the extra arguments may come out differently on each device.
+        return kind(
+            step=jnp.zeros([], jnp.int32), inner_state=vary_like(state, params) if forward_extra_args else state
+        )
+
+    def update(
+        updates: Updates, state: Any, params: Params | None = None, **extra_args: Any
+    ) -> tuple[Updates, OptState]:
+        condition = should_transform_fn(state.step, **extra_args if forward_extra_args else {})
+        updates, inner_state = update_if(
+            condition, inner, updates, state.inner_state, params, otherwise=otherwise, **extra_args
+        )
+        return updates, kind(step=safe_increment(state.step), inner_state=inner_state)
+
+    return GradientTransformationExtraArgs(init, update)
+
+
 def _as_they_are(updates: Updates) -> Updates:
     return updates
-
-
-def _start(inner: GradientTransformation, params: Params, by_data: bool) -> tuple[jax.Array, OptState]:
-    state = inner.init(params)
-    return jnp.zeros([], jnp.int32), vary_like(state, params) if by_data else state
 
 
 def _measure(measure: str | Callable[..., Any]) -> Callable[..., Any]:

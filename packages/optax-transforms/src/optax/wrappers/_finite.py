@@ -15,6 +15,7 @@ from optax.core import (
     Params,
     Updates,
     check_integer,
+    checked_transformation,
     new_scalar,
     over_leaves,
     safe_increment,
@@ -23,7 +24,6 @@ from optax.core import (
     update_if,
     vary_like,
 )
-from optax.transforms._mask import checked_transformation
 
 __all__ = ["ApplyIfFiniteState", "apply_if_finite"]
 

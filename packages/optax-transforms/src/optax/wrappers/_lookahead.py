@@ -17,6 +17,7 @@ from optax.core import (
     apply_updates,
     check_hyperparameter,
     check_integer,
+    checked_transformation,
     copy_slot,
     over_leaves,
     require_params,
@@ -25,7 +26,6 @@ from optax.core import (
     transformation,
     tree,
 )
-from optax.transforms._mask import checked_transformation
 from optax.wrappers._averages import floating, over_slots
 
 __all__ = ["LookaheadParams", "LookaheadState", "lookahead"]

@@ -17,6 +17,7 @@ from optax.core import (
     Updates,
     check_hyperparameter,
     check_integer,
+    checked_transformation,
     has_value,
     new_scalar,
     safe_increment,
@@ -27,7 +28,6 @@ from optax.core import (
     vary_like,
     widen,
 )
-from optax.transforms._mask import checked_transformation
 from optax.wrappers._finite import AxisName, all_finite
 
 __all__ = ["DynamicLossScalingState", "dynamic_loss_scaling", "loss_scale"]

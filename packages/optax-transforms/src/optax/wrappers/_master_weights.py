@@ -16,13 +16,13 @@ from optax.core import (
     Params,
     Updates,
     apply_updates,
+    checked_transformation,
     has_value,
     new_slot,
     require_params,
     transformation,
     tree,
 )
-from optax.transforms._mask import checked_transformation
 from optax.wrappers._averages import is_gap, states_in, within
 
 __all__ = ["MasterWeightsState", "master_params", "master_weights"]

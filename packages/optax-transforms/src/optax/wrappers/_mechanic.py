@@ -16,6 +16,7 @@ from optax.core import (
     Updates,
     check_hyperparameter,
     check_integer,
+    checked_transformation,
     copy_slot,
     new_slot,
     over_leaves,
@@ -28,7 +29,6 @@ from optax.core import (
     vary_like,
 )
 from optax.transforms._layout import without_integers
-from optax.transforms._mask import checked_transformation
 from optax.transforms._precision import quotient
 
 __all__ = ["MechanicState", "mechanize"]

@@ -20,6 +20,7 @@ from optax.core import (
     Updates,
     check_dtype,
     check_integer,
+    checked_transformation,
     has_value,
     new_slot,
     over_leaves,
@@ -31,7 +32,6 @@ from optax.core import (
     vary_like,
 )
 from optax.transforms._accumulate import begun
-from optax.transforms._mask import checked_transformation
 
 __all__ = ["MultiSteps", "MultiStepsState", "ShouldSkipUpdateFunction", "skip_large_updates", "skip_not_finite"]
 

@@ -16,6 +16,7 @@ from optax.core import (
     Updates,
     apply_updates,
     check_integer,
+    checked_transformation,
     copy_slot,
     over_leaves,
     require_params,
@@ -25,7 +26,6 @@ from optax.core import (
     update_if,
     vary_like,
 )
-from optax.transforms._mask import checked_transformation
 
 __all__ = ["SAMState", "sam"]
 

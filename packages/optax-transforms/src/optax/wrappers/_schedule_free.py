@@ -26,6 +26,7 @@ from optax.core import (
     chain,
     check_dtype,
     check_hyperparameter,
+    checked_transformation,
     copy_slot,
     debias,
     moving_average,
@@ -45,7 +46,6 @@ from optax.core import (
 from optax.optimizers import sgd
 from optax.schedules import warmup_constant_schedule
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
-from optax.transforms._mask import checked_transformation
 from optax.wrappers._averages import averages_in, floating, is_gap, over_slots, scalar_dtype, within
 
 __all__ = [
