@@ -251,3 +251,54 @@ def test_a_rule_is_traced_once_for_each_shape_and_dtype() -> None:
     eager = over_leaves(rule, leaves, leaves)
     assert len(traced) == 33  # outside jit there is nothing to trace
     jax.tree.map(np.testing.assert_array_equal, compiled, eager)
+
+
+# summaries
+
+
+def test_a_summary_has_any_shape_and_may_be_a_tree() -> None:
+    g = {"a": jnp.arange(6.0).reshape(2, 3), "b": None, "c": jnp.asarray(2.0)}
+    norms = {"a": jnp.zeros(()), "b": None, "c": jnp.ones(())}
+    means = {"a": [jnp.zeros(2), jnp.zeros(3)], "b": (), "c": []}
+
+    def rule(g: Any, m: Any, norm: Any, mean: Any) -> Any:
+        return g / 2, m + 1, norm + jnp.sum(g), [jnp.mean(g, 1 - i) for i in range(len(mean))]
+
+    u, m, norms, means = over_leaves(rule, g, g, summaries=(norms, means))
+    assert (u["b"], m["b"], norms["b"], means["b"], means["c"]) == (None, None, None, (), [])
+    np.testing.assert_array_equal(u["a"], np.arange(6.0).reshape(2, 3) / 2)
+    np.testing.assert_array_equal(m["a"], np.arange(6.0).reshape(2, 3) + 1)
+    assert (norms["a"], norms["c"]) == (15, 3)
+    np.testing.assert_array_equal(means["a"][0], [1, 4])
+    np.testing.assert_array_equal(means["a"][1], [1.5, 2.5, 3.5])
+
+
+def test_a_summary_is_computed_wide_and_kept_in_its_dtype() -> None:
+    found = []
+
+    def rule(g: Any, s: Any) -> Any:
+        found.append(s.dtype)
+        return g, s + jnp.float32(1e-3)
+
+    g = jnp.ones(2, BF16)
+    u, s = over_leaves(rule, g, summaries=(jnp.ones(3, BF16),))
+    assert (found, u.dtype, s.dtype) == ([F32], BF16, BF16)
+
+
+def test_a_summary_lies_in_the_place_of_a_leaf() -> None:
+    g = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r"(?s)updates and a tree of summaries differ.*'b'"):
+        over_leaves(lambda g, s: (g, s), g, summaries=({"a": jnp.zeros(())},))
+
+
+def test_a_summary_keeps_its_shape_and_its_structure() -> None:
+    g = jnp.ones(2)
+    with pytest.raises(ValueError, match=r"shape \(\) into one of shape \(2,\)"):
+        over_leaves(lambda g, s: (g, g), g, summaries=(jnp.zeros(()),))
+    with pytest.raises(ValueError, match=r"structure|arity"):
+        over_leaves(lambda g, s: (g, s[:1]), g, summaries=([jnp.zeros(()), jnp.zeros(())],))
+
+
+def test_a_rule_returns_the_summary_too() -> None:
+    with pytest.raises(ValueError, match="returned 1 array, expected 2"):
+        over_leaves(lambda g, s: g, jnp.ones(2), summaries=(jnp.zeros(()),))

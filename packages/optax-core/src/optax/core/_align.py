@@ -58,7 +58,7 @@ def map_aligned(rule: Callable[..., Any], names: Sequence[str], *trees: Any, fit
 
 
 def rows_aligned(
-    rule: Callable[..., Any], names: Sequence[str], *trees: Any, fit: Fit = operator.eq
+    rule: Callable[..., Any], names: Sequence[str], *trees: Any, fit: Fit = operator.eq, prefixed: Sequence[Any] = ()
 ) -> tuple[list[Any], Any]:
     """Apply `rule` to the leaves of trees of one structure, one after the other.
 
@@ -67,6 +67,7 @@ def rows_aligned(
       names: what the trees are called in messages, first tree first.
       *trees: trees of the structure of the first; None counts as a leaf.
       fit: whether a leaf of the first tree may have another shape than its counterpart.
+      prefixed: trees that have any tree in the place of each leaf of the first; the rule takes those trees last.
 
     Returns:
       The results, and the structure of the first tree.
@@ -87,6 +88,11 @@ def rows_aligned(
             if not fit(a, b):
                 raise ValueError(f"{names[0]} and {name} differ in shape{_at(trees[0], i)}: {a} and {b}")
         columns.append(others)
+    for tree in prefixed:
+        try:
+            columns.append(treedef.flatten_up_to(tree))
+        except ValueError:
+            raise _structure_error(names[0], trees[0], "a tree of summaries", tree) from None
     results = []
     for i, row in enumerate(zip(*columns, strict=True)):
         try:

@@ -52,7 +52,13 @@ T = TypeVar("T")
 scaled = numerics.scaled
 
 
-def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, reads: tuple[PyTree, ...] = ()) -> Any:
+def over_leaves(
+    rule: Callable[..., Any],
+    updates: Updates,
+    *slots: PyTree,
+    reads: tuple[PyTree, ...] = (),
+    summaries: tuple[PyTree, ...] = (),
+) -> Any:
     """Apply a rule for one array to every leaf of the updates and of the state slots beside them.
 
     Each leaf reaches the rule in float32 or wider (complex stays complex, a real slot real); each result goes back to
@@ -62,16 +68,18 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
     untouched, with their slots.
 
     Args:
-      rule: `rule(g, *slots, *reads)` for one leaf; returns the update and the new value of each slot, or just the
-        update where there are no slots. Shapes must not change. It must be a function of its arguments alone: inside
-        `jax.jit` it is traced once for all leaves of one shape and dtype.
+      rule: `rule(g, *slots, *summaries, *reads)` for one leaf; returns the update and the new value of each slot and
+        summary, or just the update where there are none. Shapes must not change. It must be a function of its
+        arguments alone: inside `jax.jit` it is traced once for all leaves of one shape and dtype.
       updates: tree of arrays.
       *slots: state trees with the structure and the shapes of `updates`.
       reads: further such trees that the rule reads only (the parameters, say).
+      summaries: state trees that have, in the place of each leaf, an array of any shape or a tree of such arrays: the
+        norm of the leaf, say, or the means of its rows and columns.
 
     Returns:
-      The tree of updates if there are no slots, else a tuple of that and one new tree a slot. An integer update
-      comes out as float32.
+      The tree of updates if there are no slots and no summaries, else a tuple of that and one new tree for each. An
+      integer update comes out as float32.
 
     Raises:
       ValueError: structures or shapes differ; the message names the trees, the path and both sides.
@@ -79,44 +87,53 @@ def over_leaves(rule: Callable[..., Any], updates: Updates, *slots: PyTree, read
     names = ["updates", *(f"state slot {i}" for i in range(1, len(slots) + 1)), *_read_names(reads)]
     width = 1 + len(slots)
 
-    def apply(*row: jax.Array) -> tuple[jax.Array, ...]:
-        return _apply(rule, width, *row)
+    def apply(row: tuple[jax.Array, ...], summary: tuple[PyTree, ...]) -> tuple[Any, ...]:
+        return _apply(rule, row[:width], summary, row[width:])
 
     if numerics.is_tracing():  # a thousand leaves of three shapes are then three traces and a thousand calls
         apply = jax.jit(apply)
 
-    def on_leaf(g: Any, *rest: Any) -> tuple[Any, ...]:
+    def on_leaf(*row: Any) -> tuple[Any, ...]:
+        g, leaves, summary = row[0], row[: len(names)], row[len(names) :]
         if not numerics.has_value(g):
-            return g, *rest[: width - 1]
-        if missing := [name for name, x in zip(names[1:], rest, strict=True) if x is None]:
+            return *row[:width], *summary
+        if missing := [name for name, x in zip(names[1:], leaves[1:], strict=True) if x is None]:
             raise ValueError(f"updates has an array where {missing[0]} has None")
-        return apply(jnp.asarray(g), *map(jnp.asarray, rest))
+        return apply(tuple(map(jnp.asarray, leaves)), summary)
 
     # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: every
     # result is cast back to the dtype of what it replaces.
     with jax.numpy_dtype_promotion("standard"):
-        rows, treedef = rows_aligned(on_leaf, names, updates, *slots, *reads)
-    columns = tuple(treedef.unflatten([row[i] for row in rows]) for i in range(width))
-    return columns if slots else columns[0]
+        rows, treedef = rows_aligned(on_leaf, names, updates, *slots, *reads, prefixed=summaries)
+    columns = tuple(treedef.unflatten([row[i] for row in rows]) for i in range(width + len(summaries)))
+    return columns if len(columns) > 1 else columns[0]
 
 
 def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
     return ["params"] if len(reads) == 1 else [f"tree {i} to read" for i in range(1, len(reads) + 1)]
 
 
-def _apply(rule: Callable[..., Any], width: int, *old: jax.Array) -> tuple[jax.Array, ...]:
-    precision = numerics.wide(*(x.dtype for x in old))
-    g, *rest = old
-    widened = [x.astype(numerics.at_precision(x.dtype, precision)) if numerics.is_inexact(x.dtype) else x for x in rest]
-    result = rule(g.astype(numerics.at_precision(g.dtype, precision)), *widened)
-    results = result if isinstance(result, (tuple, list)) else (result,)
-    if len(results) != width:
-        number = f"{len(results)} array{'s' * (len(results) != 1)}"
-        raise ValueError(f"the rule returned {number}, expected {width}: the update and one for each slot")
-    update, *new_slots = results
+def _apply(
+    rule: Callable[..., Any], replaced: tuple[jax.Array, ...], summary: tuple[PyTree, ...], reads: tuple[jax.Array, ...]
+) -> tuple[Any, ...]:
+    old = (*replaced, *summary)
+    precision = numerics.wide(*(x.dtype for x in jax.tree.leaves((old, reads))))
+
+    def widened(x: jax.Array) -> jax.Array:
+        return x.astype(numerics.at_precision(x.dtype, precision)) if numerics.is_inexact(x.dtype) else x
+
+    g, *rest = jax.tree.map(widened, (*old, *reads))
+    result = rule(g if numerics.is_inexact(g.dtype) else g.astype(precision), *rest)
+    results = result if len(old) > 1 or isinstance(result, (tuple, list)) else (result,)
+    if not isinstance(results, (tuple, list)) or len(results) != len(old):
+        number = len(results) if isinstance(results, (tuple, list)) else 1
+        arrays = f"{number} array{'s' * (number != 1)}"
+        raise ValueError(f"the rule returned {arrays}, expected {len(old)}: the update and one for each slot")
+    update, *new = results
     kept = old[0].dtype if numerics.is_inexact(old[0].dtype) else numerics.wide()
     return _written(update, kept, old[0]), *(
-        _written(x, before.dtype, before) for x, before in zip(new_slots, old[1:], strict=False)
+        jax.tree.map(lambda before, x: _written(x, before.dtype, before), before, x)
+        for before, x in zip(old[1:], new, strict=True)
     )
 
 
