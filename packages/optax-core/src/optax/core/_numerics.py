@@ -251,14 +251,18 @@ def safe_norm(
       ValueError: `min_norm` is not a scalar.
     """
     x = widen(x)
-    norm = jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=True)
+    if ord is None:
+        norm = safe_sqrt(jnp.sum(abs_sq(x), axis=axis, keepdims=True))
+    else:
+        norm = jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=True)
     floor = jnp.asarray(min_norm, norm.dtype)
     if floor.shape != ():
         raise ValueError(f"min_norm must be a scalar, not of shape {floor.shape}")
     small = norm <= floor
-    # The gradient must not pass through norm(0), whose derivative is NaN: `where` alone would multiply it by zero.
-    kept = jnp.linalg.norm(jnp.where(small, jnp.ones_like(x), x), ord=ord, axis=axis, keepdims=True)
-    result = jnp.where(small, floor, kept)
+    if ord is not None:
+        # The gradient must not pass through norm(0), whose derivative is NaN: `where` alone would multiply it by zero.
+        norm = jnp.linalg.norm(jnp.where(small, jnp.ones_like(x), x), ord=ord, axis=axis, keepdims=True)
+    result = jnp.where(small, floor, norm)
     if keepdims:
         return result
     return jnp.squeeze(result, axis=tuple(range(x.ndim)) if axis is None else axis)
