@@ -1,0 +1,131 @@
+"""Writes docs/conformance.md: how far each optimizer is from NumPy, an independent library and the original.
+
+    hatch run parity:table [FAMILY ...]
+
+With families, it prints how far each of their cases is instead.
+"""
+
+import itertools
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import jax
+
+import optax
+from conformance import engine
+from conformance.case import Case
+from x64 import enable_x64
+
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+
+INTRODUCTION = f"""\
+# Conformance
+
+Written by `hatch run parity:table`; do not edit.
+
+Every optimizer makes its updates of one sequence of gradients for a matrix, a vector, a scalar and None, with its
+default arguments and with others. The figures are the largest difference between two leaves of updates at any step, in
+units of the largest element of that leaf, rounded up to a power of ten, over all cases that are meant to agree.
+
+- NumPy: a naive version in the letters of the paper, in `tests/reference`. {engine.STEPS} steps in float64, at most
+  {engine.NUMPY_BOUND}.
+- Independent: a library for PyTorch. {engine.STEPS} steps in float64, at most {engine.INDEPENDENT_BOUND}.
+- Original: optax 0.2.8. {engine.STEPS_OF_THE_ORIGINAL} steps in float32, at most {engine.ORIGINAL_BOUND}.
+
+What differs from one of them on purpose is listed below the table, with the reason.
+
+| optimizer | cases | NumPy | independent | original |
+| --- | --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case, and how far it is from the three; None where there is nothing to compare with."""
+
+    case: Case
+    numpy: float
+    independent: float | None
+    original: float | None
+
+
+def measured(case: Case, theirs: engine.Updates | str) -> Row:
+    """Run a case; `theirs` are the updates of the original, or the message of its error."""
+    with enable_x64():
+        ours = engine.optax_updates(case, optax, "float64", engine.STEPS)
+    numpy = engine.error(ours, engine.numpy_updates(case))
+    independent = engine.error(ours, engine.independent_updates(case)) if case.independent else None
+    if isinstance(theirs, str):
+        return Row(case, numpy, independent, None)
+    ours = engine.optax_updates(case, optax, "float32", engine.STEPS_OF_THE_ORIGINAL)
+    return Row(case, numpy, independent, engine.error(ours, theirs))
+
+
+def worst(errors: Iterable[float | None]) -> str:
+    """The largest error as a power of ten; "differs" if there is none."""
+    largest = max((error for error in errors if error is not None), default=None)
+    if largest is None:
+        return "differs"
+    return f"1e{math.ceil(math.log10(largest))}" if 0 < largest < math.inf else f"{largest:.0f}"
+
+
+def line(name: str, rows: Sequence[Row]) -> str:
+    """The line of one optimizer."""
+    libraries: dict[str, list[float | None]] = {}
+    for row in rows:
+        if row.case.independent:
+            agrees = row.case.independent.differs is None
+            libraries.setdefault(row.case.independent.name, []).append(row.independent if agrees else None)
+    cells = [
+        f"`{name}`",
+        str(len(rows)),
+        worst(row.numpy for row in rows),
+        "<br>".join(f"{library} {worst(errors)}" for library, errors in sorted(libraries.items())) or "-",
+        worst(row.original for row in rows if row.case.original is None),
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def differences(cases: Iterable[tuple[Case, str | None]]) -> str:
+    """A list of the cases that differ, the same reason once."""
+    reasons: dict[str, list[str]] = {}
+    for case, reason in cases:
+        if reason is not None:
+            reasons.setdefault(reason, []).append(f"`{case.call}`")
+    return "".join(f"- {reason}\n" + "".join(f"  - {call}\n" for call in calls) for reason, calls in reasons.items())
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The page."""
+    rows = sorted(rows, key=lambda row: row.case.name)
+    lines = [line(name, [*group]) for name, group in itertools.groupby(rows, lambda row: row.case.name)]
+    from_libraries = differences(
+        (row.case, f"{row.case.independent.name}: {row.case.independent.differs}")
+        for row in rows
+        if row.case.independent and row.case.independent.differs
+    )
+    from_original = differences((row.case, row.case.original) for row in rows)
+    return (
+        f"{INTRODUCTION}{''.join(lines)}\n## Different from an independent library\n\n{from_libraries}"
+        f"\n## Different from the original\n\n{from_original}"
+    )
+
+
+def main(*families: str) -> None:
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    record = engine.read_record()
+    rows = [measured(case, record[case.call]) for case in engine.cases(*families)]
+    if not families:
+        PAGE.write_text(page(rows))
+    for row in rows if families else ():
+        errors = (row.numpy, row.independent, row.original)
+        print(*("-" if error is None else f"{error:.1e}" for error in errors), row.case.call, sep="\t")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
