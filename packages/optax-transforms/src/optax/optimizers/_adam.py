@@ -1,4 +1,4 @@
-"""Adam: a step of the mean gradient over the root of its mean square.
+"""Adam and NAdam: a step of the mean gradient over the root of its mean square.
 
 t = t + 1
 m = b1 * m + (1 - b1) * g
@@ -8,7 +8,8 @@ u = m / (1 - b1^t) / (sqrt(v / (1 - b2^t) + eps_root) + eps)
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,7 @@ from optax.core import (
 )
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
-__all__ = ["ScaleByAdamState", "adam", "adamw", "scale_by_adam"]
+__all__ = ["ScaleByAdamState", "adam", "adamw", "nadam", "nadamw", "scale_by_adam"]
 
 
 class ScaleByAdamState(NamedTuple):
@@ -81,8 +82,8 @@ def scale_by_adam(
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
       nesterov: use the mean that the next step would have, were its gradient zero, plus this step's share:
         m^ = b1 * m / (1 - b1^(t+1)) + (1 - b1) * g / (1 - b1^t).
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2` (bfloat16 and
-        float16 cannot resolve 0.001).
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits: 0.999 * v would round back to v,
+        and the square of 1e-4 to 0 in float16.
 
     Returns:
       A transformation whose state is `ScaleByAdamState`.
@@ -105,7 +106,7 @@ def scale_by_adam(
         return ScaleByAdamState(
             count=jnp.zeros([], jnp.int32),
             mu=new_slot(params, decay=b1, dtype=mu_dtype),
-            nu=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            nu=new_slot(params, dtype=nu_dtype, real=True),
         )
 
     def update(
@@ -113,14 +114,12 @@ def scale_by_adam(
     ) -> tuple[Updates, ScaleByAdamState]:
         del params
         t = safe_increment(state.count)
-        c1, c2 = total_weight(b1, t), total_weight(b2, t)
-        c1_next = total_weight(b1, safe_increment(t))
+        mean, c2 = mean_estimate(b1, t, nesterov), total_weight(b2, t)
 
         def rule(g: jax.Array, m: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             m = moving_average(g, m, b1)
             v = moving_average(abs_sq(g), v, b2)
-            m_hat = scaled(debias(m, c1_next), b1) + scaled(debias(g, c1), 1 - b1) if nesterov else debias(m, c1)
-            return ratio(m_hat, safe_sqrt(debias(v, c2) + eps_root) + eps), m, v
+            return over_root(mean(g, m), debias(v, c2), eps, eps_root), m, v
 
         updates, mu, nu = over_leaves(rule, updates, state.mu, state.nu)
         return updates, ScaleByAdamState(t, mu, nu)
@@ -154,7 +153,7 @@ def adam(
       eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
       nesterov: whether m^ looks one step ahead; see `scale_by_adam`.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation; add its updates to the parameters with `apply_updates`.
@@ -204,7 +203,7 @@ def adamw(
       mask: which parameters decay: tree of booleans, a prefix of one, or a function that makes it from the parameters.
         None for all.
       nesterov: whether m^ looks one step ahead; see `scale_by_adam`.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`.
@@ -221,3 +220,119 @@ def adamw(
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
+
+
+@transformation
+def nadam(
+    learning_rate: ScalarOrSchedule,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    *,
+    nesterov: bool = True,
+    nu_dtype: DTypeLike | None = None,
+) -> GradientTransformationExtraArgs:
+    """NAdam: Adam with Nesterov's momentum.
+
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * |g|^2
+        u = -learning_rate * m^ / (sqrt(v^ + eps_root) + eps)
+        with m^ = b1 * m / (1 - b1^(t+1)) + (1 - b1) * g / (1 - b1^t), v^ = v / (1 - b2^t)
+
+    Args:
+      learning_rate: real scalar or schedule.
+      b1: scalar in [0, 1), decay of the mean of the gradients, the same in every step.
+      b2: scalar in [0, 1), decay of the mean of their squares.
+      eps: scalar >= 0, added outside the root.
+      eps_root: scalar >= 0, added inside the root.
+      mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
+      nesterov: False makes it `adam`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
+
+    Returns:
+      A transformation; add its updates to the parameters with `apply_updates`.
+
+    Raises:
+      TypeError: `learning_rate` is neither a real scalar nor callable.
+      ValueError: a decay is outside [0, 1), or an epsilon is negative.
+
+    Reference:
+      Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2.
+    """
+    return adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov, nu_dtype=nu_dtype)
+
+
+@transformation
+def nadamw(
+    learning_rate: ScalarOrSchedule,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    weight_decay: ScalarOrSchedule = 1e-4,
+    mask: MaskOrFn = None,
+    *,
+    nesterov: bool = True,
+    nu_dtype: DTypeLike | None = None,
+) -> GradientTransformationExtraArgs:
+    """NAdam with decoupled weight decay: AdamW with Nesterov's momentum.
+
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * |g|^2
+        u = -learning_rate * (m^ / (sqrt(v^ + eps_root) + eps) + weight_decay * p)
+        with m^ = b1 * m / (1 - b1^(t+1)) + (1 - b1) * g / (1 - b1^t), v^ = v / (1 - b2^t)
+
+    Args:
+      learning_rate: real scalar or schedule. It multiplies the weight decay too.
+      b1: scalar in [0, 1), decay of the mean of the gradients, the same in every step.
+      b2: scalar in [0, 1), decay of the mean of their squares.
+      eps: scalar >= 0, added outside the root.
+      eps_root: scalar >= 0, added inside the root.
+      mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
+      weight_decay: real scalar or schedule.
+      mask: which parameters decay: tree of booleans, a prefix of one, or a function that makes it from the parameters.
+        None for all.
+      nesterov: False makes it `adamw`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
+
+    Returns:
+      A transformation that needs the parameters; add its updates to them with `apply_updates`.
+
+    Raises:
+      TypeError: `learning_rate` or `weight_decay` is neither a real scalar nor callable.
+      ValueError: a decay is outside [0, 1), or an epsilon is negative.
+
+    References:
+      Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2.
+      Loshchilov, Hutter, "Decoupled weight decay regularization", 2019, algorithm 2.
+    """
+    return adamw(
+        learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=nesterov, nu_dtype=nu_dtype
+    )
+
+
+def mean_estimate(b1: Numeric, t: jax.Array, nesterov: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """(g, m) -> m^: the mean of the gradients without the bias of its start at zero, at step t."""
+    c1 = total_weight(b1, t)
+    if not nesterov:
+        return lambda g, m: debias(m, c1)
+    c1_next = total_weight(b1, safe_increment(t))
+    return lambda g, m: scaled(debias(m, c1_next), b1) + scaled(debias(g, c1), 1 - b1)
+
+
+def over_root(m: jax.Array, v: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
+    """m / (sqrt(v + eps_root) + eps)."""
+    return over(m, safe_sqrt(v + eps_root) + eps, eps, eps_root)
+
+
+def over(x: jax.Array, d: jax.Array, *terms: Any) -> jax.Array:
+    """x / d for a real d, and x where d is 0, which is where there has been no gradient yet that is worth a square.
+
+    A positive number among `terms`, which d contains, keeps it from 0; then nothing is compiled that looks.
+    """
+    if any(isinstance(term, (int, float)) and term > 1e-30 for term in terms):
+        return ratio(x, d)
+    return ratio(x, jnp.where(d == 0, 1, d))
