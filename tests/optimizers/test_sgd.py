@@ -7,21 +7,6 @@ import numpy as np
 import pytest
 
 import optax
-from reference.sgd import Momentum
-from x64 import enable_x64
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_momentum_matches_the_reference(nesterov: bool) -> None:
-    reference = Momentum(0.9, nesterov)
-    rng = np.random.default_rng(0)
-    with enable_x64():
-        tx = optax.sgd(0.1, momentum=0.9, nesterov=nesterov)
-        state = tx.init(jnp.zeros(4))
-        for _ in range(40):
-            g = rng.normal(size=4)
-            u, state = tx.update(jnp.asarray(g), state)
-            np.testing.assert_allclose(np.asarray(u), -0.1 * reference(g), rtol=1e-9)
 
 
 def test_without_momentum_nothing_is_stored() -> None:
