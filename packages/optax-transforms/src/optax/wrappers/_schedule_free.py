@@ -22,28 +22,22 @@ from optax.core import (
     Params,
     ScalarOrSchedule,
     Updates,
-    abs_sq,
     chain,
     check_dtype,
     check_hyperparameter,
     checked_transformation,
     copy_slot,
     debias,
-    moving_average,
-    new_slot,
     over_leaves,
-    ratio,
     require_params,
     safe_increment,
-    safe_sqrt,
     scaled,
     scheduled,
     slot_dtype,
-    total_weight,
     transformation,
     tree,
 )
-from optax.optimizers import sgd
+from optax.optimizers import scale_by_rms, sgd
 from optax.schedules import warmup_constant_schedule
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 from optax.wrappers._averages import averages_in, floating, is_gap, over_slots, scalar_dtype, within
@@ -266,7 +260,7 @@ def schedule_free_adamw(
       weight_decay: real scalar.
       weight_lr_power: real scalar, how much more steps of a large learning rate weigh.
       state_dtype: dtype of z; see `schedule_free`.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for float32, or float64 for parameters of that precision.
 
     Returns:
       A transformation that needs the parameters; evaluate with `schedule_free_eval_params`.
@@ -278,8 +272,13 @@ def schedule_free_adamw(
     Reference:
       Defazio et al., "The road less scheduled", 2024, algorithm 1.
     """
+    check_hyperparameter("b2", b2, least=0, below=1)
     rate = _warmed_up(learning_rate, warmup_steps)
-    base = chain(_scale_by_root(b2, eps, nu_dtype), add_decayed_weights(weight_decay), scale_by_learning_rate(rate))
+    base = chain(
+        scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True, nu_dtype=nu_dtype),
+        add_decayed_weights(weight_decay),
+        scale_by_learning_rate(rate),
+    )
     return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
 
 
@@ -289,32 +288,3 @@ def _warmed_up(learning_rate: ScalarOrSchedule, warmup_steps: int | None) -> Sca
     if callable(learning_rate):
         raise TypeError("learning_rate must be a number where warmup_steps is given: let the schedule warm up itself")
     return warmup_constant_schedule(0.0, learning_rate, warmup_steps)
-
-
-class _RootState(NamedTuple):
-    count: jax.Array  # type: ignore[assignment]  # hides tuple.count; existing code reads state.count
-    nu: Updates
-
-
-@transformation
-def _scale_by_root(b2: Numeric, eps: Numeric, nu_dtype: DTypeLike | None) -> GradientTransformation:
-    """Divide by the root of the mean square, as Adam does, without a mean of the gradients."""
-    check_hyperparameter("b2", b2, least=0, below=1)
-    check_hyperparameter("eps", eps, least=0)
-
-    def init(params: Params) -> _RootState:
-        return _RootState(jnp.zeros([], jnp.int32), new_slot(params, decay=b2, dtype=nu_dtype, real=True))
-
-    def update(updates: Updates, state: _RootState, params: Params | None = None) -> tuple[Updates, _RootState]:
-        del params
-        t = safe_increment(state.count)
-        weight = total_weight(b2, t)
-
-        def rule(g: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-            v = moving_average(abs_sq(g), v, b2)
-            return ratio(g, safe_sqrt(debias(v, weight)) + eps), v
-
-        updates, nu = over_leaves(rule, updates, state.nu)
-        return updates, _RootState(t, nu)
-
-    return GradientTransformation(init, update)
