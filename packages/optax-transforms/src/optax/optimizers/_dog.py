@@ -7,7 +7,7 @@ v = v + r^2 * |g|^2         and u = g * r^2 / (sqrt(v) + eps)       (DoWG)
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +22,13 @@ from optax.core import (
     PyTree,
     ScalarOrSchedule,
     Updates,
+    abs_sq,
     chain,
     check_dtype,
     check_hyperparameter,
     copy_slot,
     identity,
     new_scalar,
-    new_slot,
     over_leaves,
     require_params,
     safe_sqrt,
@@ -269,7 +269,7 @@ def _scale_by_dowg(first_sq_dist: Numeric, eps: Numeric) -> GradientTransformati
 
     def update(updates: Updates, state: DoWGState, params: Params | None = None) -> tuple[Updates, DoWGState]:
         x0, v, r_sq = state
-        r_sq = jnp.maximum(r_sq, _sq_distance(require_params(params), x0).astype(v.dtype))
+        r_sq = jnp.maximum(r_sq, _sq_distance(require_params(params), x0, v.dtype))
         v = v + r_sq * _sq_norm(updates).astype(v.dtype)
         eta = quotient(r_sq, safe_sqrt(v) + jnp.asarray(eps, v.dtype))
         return _times(eta, updates), DoWGState(x0, v, r_sq)
@@ -288,7 +288,7 @@ def _dog(
     params = require_params(params)
 
     def distance(r: jax.Array, x: Params, x0: Params) -> jax.Array:
-        return jnp.maximum(r, safe_sqrt(_sq_distance(x, x0)).astype(r.dtype))
+        return jnp.maximum(r, safe_sqrt(_sq_distance(x, x0, r.dtype)))
 
     r = jax.tree.map(distance, r, params, x0)
     G = jax.tree.map(lambda G, g: G + _sq_norm(g).astype(G.dtype), G, updates)
@@ -305,9 +305,13 @@ def _sq_norm(updates: Updates) -> jax.Array:
     return tree.norm(updates, squared=True)
 
 
-def _sq_distance(x: Params, x0: Params) -> jax.Array:
-    difference = over_leaves(lambda _, x, x0: x - x0, new_slot(x0), reads=(x, x0))  # in the dtype of a fresh slot
-    return tree.norm(difference, squared=True)
+def _sq_distance(x: Params, x0: Params, dtype: Any) -> jax.Array:
+    def rule(x0: jax.Array, _: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return x0, jnp.sum(abs_sq(x - x0))
+
+    zeros = jax.tree.map(lambda x0: jnp.zeros([], dtype), x0)
+    _, squares = over_leaves(rule, x0, summaries=(zeros,), reads=(x,))
+    return jnp.asarray(tree.sum(squares), dtype)
 
 
 def _first_distance(x0: Params, relative: Numeric) -> jax.Array:
