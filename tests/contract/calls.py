@@ -39,6 +39,15 @@ def growing(count: Any) -> Any:
     return jnp.asarray(count, jnp.float32) + 1
 
 
+def every_axis(params: Any) -> Any:
+    """Dimension numbers: everything is a matrix of its last axis by all others, a number too."""
+
+    def numbers(p: Any) -> Any:
+        return optax.MuonDimensionNumbers(tuple(range(jnp.ndim(p) - 1)), (-1,)[: jnp.ndim(p)])
+
+    return jax.tree.map(numbers, params)
+
+
 def doubled(tree: Any, params: Any = None) -> Any:
     """A function of whole trees, or of leaves."""
     return over_leaves(lambda x: 2 * x, tree)
@@ -96,13 +105,27 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"should_skip_update_fn": optax.skip_not_finite},
         {"every_k_schedule": growing, "use_grad_mean": False, "accumulator_dtype": "bfloat16"},
     ],
+    "acprop": [{"weight_decay": falling, "mask": matrices}],
+    "adabelief": [{"weight_decay": 0.1, "weight_decay_mask": matrices, "nesterov": True}],
+    "adadelta": [{"learning_rate": falling, "weight_decay": 0.1, "weight_decay_mask": matrices}],
+    "adafactor": [
+        {"learning_rate": 0.1, "min_dim_size_to_factor": 1, "momentum": 0.9, "weight_decay_rate": 0.1, "eps": 0.0},
+        {"multiply_by_parameter_scale": False, "clipping_threshold": None, "decay_offset": 1},
+    ],
     "adam": [{"learning_rate": falling}, {"learning_rate": None}, {"nesterov": True}, {"mu_dtype": "float32"}],
+    "adamaxw": [{"mask": matrices}],
     "adamw": [{"mask": matrices}, {"weight_decay": falling}, {"nesterov": True, "eps_root": 1e-8}],
+    "adan": [{"learning_rate": falling, "weight_decay": 0.1, "mask": matrices}],
     "adaptive_grad_clip": [{"eps": 0.0}, {"axis": ()}],
+    "ademamix": [{"b3": 0.99, "alpha": falling, "weight_decay": 0.1, "mask": matrices}],
+    "adopt": [{"nesterov": True, "eps": 0.0}, {"use_clipping": False, "eps": 0.1}],
+    "amsgrad": [{"mu_dtype": "float32", "nu_dtype": "float32"}],
     "apply_every": [{"k": 2}],
     "apply_if_finite": [{"inner": optax.adam(0.1), "max_consecutive_errors": 0, "check_updates": False}],
     "clip": [{"max_delta": 0.0}],
     "clip_by_block_rms": [{"threshold": 0.0}],
+    "cocob": [{"learning_rate": falling, "eps": 0.0, "weight_decay": 0.1, "mask": matrices}],
+    "dadapt_adamw": [{"learning_rate": falling, "eps": 0.0, "estim_lr0": 1e-3, "weight_decay": 0.1}],
     "dog": [{"init_step": ("learning_rate", 0.01)}, {"learning_rate": falling, "weight_decay": 0.1, "mask": matrices}],
     "dowg": [
         {"init_estim_sq_dist": 0.01, "eps": 0.0},
@@ -110,27 +133,65 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     ],
     "dynamic_loss_scaling": [{"init_scale": 3.0, "growth_interval": 1}],
     "ema": [{"debias": False}, {"decay": 0.999}],
+    "fromage": [{"learning_rate": falling, "min_norm": 0.0}],
     "graft": [{"layerwise": False}],
+    "hutchinson_estimator_diag_hessian": [{"random_seed": 3}],
+    "lamb": [{"learning_rate": falling, "weight_decay": 0.1, "mask": matrices}],
+    "lars": [{"weight_decay": 0.1, "weight_decay_mask": matrices, "trust_ratio_mask": matrices, "nesterov": True}],
+    "lion": [{"learning_rate": falling, "b2": 0.5, "mu_dtype": "bfloat16", "mask": matrices}],
     "lookahead": [{"reset_state": True}, {"sync_period": 1, "slow_step_size": 0.0}],
-    "master_weights": [{"inner": optax.adam(0.1)}],
+    "madgrad": [{"learning_rate": falling, "momentum": 0.0, "weight_decay": 0.1, "eps": 0.0}],
     "masked": [{"unmasked": "zero"}, {"mask": optax.at_paths("nested/*")}, {"mask_compatible_extra_args": True}],
+    "master_weights": [{"inner": optax.adam(0.1)}],
     "measure_with_ema": [{"debias": False}, {"decay": 0.999}, {"accumulator_dtype": "float32"}],
     "mechanize": [{"base_optimizer": optax.adam(falling), "eps": 0.0, "s_init": 0.5, "num_betas": 2}],
+    "momo": [{"learning_rate": falling, "weight_decay": 0.1, "adapt_lower_bound": True}],
+    "momo_adam": [{"learning_rate": falling, "eps": 0.0, "weight_decay": 0.1, "adapt_lower_bound": True}],
     "monitor": [{"measures": {}}, {"measures": {"average": optax.measure_with_ema(optax.tree.norm, 0.9)}}],
+    "muon": [
+        {"ns_coeffs": "polar_express", "mu_dtype": "bfloat16", "consistent_rms": 0.2, "adam_learning_rate": falling},
+        {"preconditioning": "aol", "weight_decay": 0.1, "muon_weight_dimension_numbers": every_axis},
+    ],
+    "nadamw": [{"mask": matrices}],
+    "noisy_sgd": [{"learning_rate": falling, "eta": 0.0, "seed": 1}],
     "normalize_by_update_norm": [{"scale_factor": 2.0, "eps": 0.0}],
+    "novograd": [{"weight_decay": 0.1, "eps": 0.0}],
+    "optimistic_adam": [{"optimism": 0.3, "nesterov": False}],
     "params_ema": [{"debias": False}, {"decay": falling}],
     "params_mean": [{"start": 1, "every": 2}],
+    "polyak_sgd": [{"scaling": falling, "f_min": 3.0, "eps": 1e-3, "variant": "sps+"}],
+    "prodigy": [
+        {"learning_rate": falling, "eps": 0.0, "weight_decay": 0.1, "weight_decay_mask": matrices},
+        {"safeguard_warmup": True, "estim_lr0": 0.1, "mu_dtype": "bfloat16", "nu_dtype": "bfloat16"},
+    ],
     "reduce_on_plateau": [{"factor": 0.5, "patience": 1, "cooldown": 1}],
+    "rmsprop": [{"centered": True, "momentum": 0.9}],
     "rules": [{"before": optax.clip_by_global_norm(1.0)}],
     "sam": [
         {"sync_period": 1},
         {"adv_optimizer": optax.trace(0.5), "sync_period": 3, "reset_state": False},
         {"opaque_mode": True},
     ],
-    "scale_by_adam": [{"mu_dtype": "bfloat16", "nu_dtype": "bfloat16"}, {"b1": 0.0, "b2": 0.0}],
+    "scale_by_acprop": [{"b1": 0.0, "eps": 0.0, "eps_root": 0.0}],
+    "scale_by_adam": [{"mu_dtype": "bfloat16", "nu_dtype": "bfloat16"}, {"b1": 0.0, "b2": 0.0, "eps": 0.0}],
+    "scale_by_adamax": [{"eps": 0.0, "mu_dtype": "bfloat16", "nu_dtype": "bfloat16"}],
+    "scale_by_amsgrad": [{"eps": 0.0, "bias_correction_mu": False, "bias_correction_nu": False}],
+    "scale_by_belief": [{"eps": 0.0, "eps_root": 0.0}],
     "scale_by_distance_over_gradients": [{"eps": 0.0, "param_dtype": None, "global_scale": 0.5}],
+    "scale_by_factored_rms": [{"min_dim_size_to_factor": 1, "nu_dtype": "bfloat16"}],
     "scale_by_learning_rate": [{"learning_rate": 0.1, "flip_sign": False}],
+    "scale_by_lion": [{"mode": "smooth", "smooth_beta": 2.0}, {"mode": "refined"}],
+    "scale_by_muon": [
+        {"preconditioning": "spectral", "nesterov": False},
+        {"preconditioning": "schatten", "adaptive": True},
+    ],
+    "scale_by_radam": [{"eps": 0.0, "b2": 0.6}, {"b2": 0.9, "threshold": 4.0, "nesterov": True}],
+    "scale_by_rms": [{"eps_in_sqrt": False, "bias_correction": True, "nu_dtype": "bfloat16"}],
+    "scale_by_rss": [{"initial_accumulator_value": 0.0, "eps": 0.0}],
+    "scale_by_sm3": [{"b2": 0.9, "eps": 0.0}],
+    "scale_by_stddev": [{"bias_correction": True, "eps": 0.1, "initial_scale": 1.0}],
     "scale_by_trust_ratio": [{"min_norm": 0.1, "trust_coefficient": 0.01, "eps": 1e-3}],
+    "scale_by_yogi": [{"eps": 0.0, "initial_accumulator_value": 0.0}],
     "schedule_free": [
         {"b1": 0.0},
         {"learning_rate": falling, "b1": 1.0, "state_dtype": "bfloat16"},
@@ -139,8 +200,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "schedule_free_adamw": [{"warmup_steps": 2, "weight_decay": 0.1}],
     "schedule_free_sgd": [{"warmup_steps": 2, "weight_decay": 0.1}],
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
-    "snapshot": [{"measure": optax.tree.norm}],
+    "signum": [{"accumulator_dtype": "float32"}],
     "skip_if": [{"window": 2, "min_observations": 1, "sigmas": 0.0, "max_consecutive": 1}],
+    "snapshot": [{"measure": optax.tree.norm}],
+    "sophia": [{"update_interval": 2, "eps": 0.0, "weight_decay_mask": matrices, "verbose": True}],
     "trace": [{"nesterov": True, "accumulator_dtype": "float32"}],
 }
 
@@ -153,8 +216,11 @@ POSITIONAL: dict[str, list[tuple[Any, ...]]] = {
     "branches": [(optax.tree.add, optax.sgd(0.1), optax.adam(0.1))],
     "chain": [(), (optax.clip_by_global_norm(1.0), optax.adamw(falling)), (optax.chain(), optax.chain(optax.sgd(0.1)))],
     "differentially_private_aggregate": [(1.0, 1.0, 0)],
+    "dpsgd": [(0.1, 1.0, 0.5, 0), (falling, 1.0, 0.5, 0, 0.9, True)],
+    "galore": [(0.1, 2), (0.1, 1, 2, 0.5, None, 0.1, matrices)],
     "get_per_element_mean_and_sum_sq_diff_grads": [((), 2)],
     "named_chain": [(("second", optax.clip_by_global_norm(1.0)), ("first", optax.adam(0.1)))],
+    "scale_by_galore": [(2,), (1, 200, 1.0, optax.trace(0.9))],
     "stochastic_rounding": [(0,)],
 }
 
@@ -181,8 +247,14 @@ def some_loss(params: Any, updates: Any) -> dict[str, Any]:
 
 # What `update` cannot do without beside gradients, state and parameters: `(params, updates)` to keyword arguments.
 EXTRA_ARGS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "hutchinson_estimator_diag_hessian": lambda params, updates: {"obj_fn": some_loss(params, updates)["value_fn"]},
+    "momo": some_loss,
+    "momo_adam": some_loss,
+    "polyak_sgd": some_loss,
     "reduce_on_plateau": some_loss,
     "sam": lambda params, updates: {"grad_fn": lambda point, i: doubled(updates)},
+    "scale_by_polyak": some_loss,
+    "sophia": lambda params, updates: {"obj_fn": some_loss(params, updates)["value_fn"]},
     "track_per_element_mean_and_variance_with_ema": lambda params, updates: {
         "sum_sq_diff_grads": jax.tree.map(magnitude, updates),
         "sample_size": 3,
@@ -213,10 +285,17 @@ def first_of_pair(tx: GradientTransformation) -> GradientTransformation:
     return GradientTransformation(tx.init, update)
 
 
+def on_matrices(tx: GradientTransformation) -> GradientTransformation:
+    """`tx`, which takes nothing but matrices, for those of the parameters that are."""
+    return optax.masked(tx, lambda params: jax.tree.map(lambda p: jnp.ndim(p) == 2, params))
+
+
 # How to make an ordinary transformation of what is none; the contract is checked on the result.
 ADAPTERS: dict[str, Callable[[GradientTransformation], GradientTransformation]] = {
     "differentially_private_aggregate": each_example,
+    "dpsgd": each_example,
     "get_per_element_mean_and_sum_sq_diff_grads": first_of_pair,
+    "scale_by_muon": on_matrices,
 }
 
 HOMES = (optax.core, optax.transforms, optax.wrappers, optax.optimizers)

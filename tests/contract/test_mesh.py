@@ -26,6 +26,10 @@ STEPS = 3
 # Whose mathematics needs a whole array where it is split.
 GATHERS: dict[str, str] = {
     "flatten": "one long vector of everything",
+    "galore": "singular vectors of a matrix",
+    "muon": "products of the rows of a matrix with one another",
+    "scale_by_galore": "singular vectors of a matrix",
+    "scale_by_muon": "products of the rows of a matrix with one another",
 }
 
 # Whose state is not split on a mesh of automatic axes, and has to be gathered for that.

@@ -22,7 +22,7 @@ _collision.check()
 del _collision
 
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
-_FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "wrappers", "estimators")
+_FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "wrappers", "estimators", "linear_algebra")
 # The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
 _NESTED = ("contrib", "experimental", "tree")
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax import core as core
     from optax import estimators as estimators
     from optax import experimental as experimental
+    from optax import linear_algebra as linear_algebra
     from optax import losses as losses
     from optax import optimizers as optimizers
     from optax import schedules as schedules
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax._older import *
     from optax.core import *  # with optax.core.tree, which optax.tree repeats
     from optax.estimators import *
+    from optax.linear_algebra import *
     from optax.losses import *
     from optax.optimizers import *
     from optax.schedules import *
