@@ -60,6 +60,7 @@ def test_polar_express_is_the_best_composition() -> None:
 @pytest.mark.parametrize(
     ("preset", "steps", "least", "most"),
     [
+        ("polar_express", 0, 0.001, 1.0),
         ("standard", 5, 0.65, 1.25),
         ("polar_express", 5, 0.8, 1.2),
         ("polar_express", 8, 0.999, 1.001),

@@ -90,8 +90,8 @@ def over_leaves(
     def apply(row: tuple[jax.Array, ...], summary: tuple[PyTree, ...]) -> tuple[Any, ...]:
         return _apply(rule, row[:width], summary, row[width:])
 
-    if numerics.is_tracing():  # a thousand leaves of three shapes are then three traces and a thousand calls
-        apply = jax.jit(apply)
+    if numerics.is_tracing() and _any_alike(updates):
+        apply = jax.jit(apply)  # a thousand leaves of three shapes are then three traces and a thousand calls
 
     def on_leaf(*row: Any) -> tuple[Any, ...]:
         g, leaves, summary = row[0], row[: len(names)], row[len(names) :]
@@ -107,6 +107,12 @@ def over_leaves(
         rows, treedef = rows_aligned(on_leaf, names, updates, *slots, *reads, prefixed=summaries)
     columns = tuple(treedef.unflatten([row[i] for row in rows]) for i in range(width + len(summaries)))
     return columns if len(columns) > 1 else columns[0]
+
+
+def _any_alike(tree: PyTree) -> bool:
+    """Whether two leaves have the same shape and dtype."""
+    leaves = jax.tree.leaves(tree)
+    return len({(jnp.shape(x), jnp.result_type(x)) for x in leaves}) < len(leaves)
 
 
 def _read_names(reads: tuple[PyTree, ...]) -> list[str]:

@@ -95,7 +95,8 @@ def newton_schulz(
     steps = check_integer("steps", steps, least=0)
     check_preconditioning("preconditioning", preconditioning)
     check_hyperparameter("eps", eps, least=0)
-    rows = coefficient_rows("coefficients", coefficients, steps)
+    check_coefficients("coefficients", coefficients)
+    rows = coefficient_rows(coefficients, steps)
     rows = jnp.broadcast_to(rows, (steps, 3)) if rows.ndim == 1 else rows[:steps]
     matrix = jnp.asarray(matrix)
     _require_matrix(matrix)
@@ -113,19 +114,26 @@ def newton_schulz(
     return (y if wide else _transpose(y)).astype(matrix.dtype)
 
 
-def coefficient_rows(name: str, coefficients: Coefficients, steps: int) -> jax.Array:
-    """The coefficients as an array of shape (3,) or (number of rows, 3); a preset has a row for each step."""
+def coefficient_rows(coefficients: Coefficients, steps: int) -> jax.Array:
+    """The coefficients as an array of shape (3,) or (rows, 3); of a preset with several rows, one for each step."""
     if isinstance(coefficients, str):
-        if coefficients not in _PRESETS:
-            raise ValueError(f"{name} must be numbers or one of {', '.join(_PRESETS)}, not {coefficients!r}")
         rows = _PRESETS[coefficients]
         if len(rows) == 1:
             return jnp.asarray(rows[0], float)
-        return jnp.asarray([rows[min(i, len(rows) - 1)] for i in range(max(steps, 1))], float)
+        return jnp.asarray([*rows[:steps], *[rows[-1]] * (steps - len(rows))], float).reshape(steps, 3)
     array = jnp.asarray(coefficients)
-    if array.shape[-1:] != (3,) or array.ndim > 2 or not array.size:
-        raise ValueError(f"{name} must have the shape (3,) or (n, 3), not {array.shape}")
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
+
+
+def check_coefficients(name: str, coefficients: Coefficients) -> None:
+    """Reject what is neither a preset nor of the shape of coefficients. No array is made: that would start JAX."""
+    if isinstance(coefficients, str):
+        if coefficients not in _PRESETS:
+            raise ValueError(f"{name} must be numbers or one of {', '.join(_PRESETS)}, not {coefficients!r}")
+    elif not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(coefficients)):
+        shape = np.shape(coefficients)
+        if shape[-1:] != (3,) or len(shape) > 2 or 0 in shape:
+            raise ValueError(f"{name} must have the shape (3,) or (n, 3), not {shape}")
 
 
 def check_preconditioning(name: str, value: str) -> None:

@@ -36,7 +36,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._adam import mean_estimate, over_root
+from optax.optimizers._parts import mean_estimate, over_root
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["ScaleByBeliefState", "acprop", "adabelief", "scale_by_acprop", "scale_by_belief"]

@@ -22,14 +22,13 @@ from optax.core import (
     abs_sq,
     chain,
     check_hyperparameter,
-    identity,
     moving_average,
     over_leaves,
     ratio,
     safe_sqrt,
     transformation,
 )
-from optax.optimizers._parts import divisor, is_zero, wide_slot
+from optax.optimizers._parts import divisor, wide_slot
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["ScaleByAdaDeltaState", "adadelta", "scale_by_adadelta"]
@@ -131,10 +130,8 @@ def adadelta(
     Reference:
       Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
     """
-    unread = is_zero(weight_decay) and weight_decay_mask is None
-    decayed = identity() if unread else add_decayed_weights(weight_decay, weight_decay_mask)
     return chain(
-        decayed,
+        add_decayed_weights(weight_decay, weight_decay_mask),
         scale_by_adadelta(rho, eps),
         scale_by_learning_rate(learning_rate),
     )

@@ -8,8 +8,7 @@ u = m / (1 - b1^t) / (sqrt(v / (1 - b2^t) + eps_root) + eps)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,13 +30,11 @@ from optax.core import (
     moving_average,
     new_slot,
     over_leaves,
-    ratio,
     safe_increment,
-    safe_sqrt,
-    scaled,
     total_weight,
     transformation,
 )
+from optax.optimizers._parts import mean_estimate, over_root
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["ScaleByAdamState", "adam", "adamw", "nadam", "nadamw", "scale_by_adam"]
@@ -312,27 +309,3 @@ def nadamw(
     return adamw(
         learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=nesterov, nu_dtype=nu_dtype
     )
-
-
-def mean_estimate(b1: Numeric, t: jax.Array, nesterov: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """(g, m) -> m^: the mean of the gradients without the bias of its start at zero, at step t."""
-    c1 = total_weight(b1, t)
-    if not nesterov:
-        return lambda g, m: debias(m, c1)
-    c1_next = total_weight(b1, safe_increment(t))
-    return lambda g, m: scaled(debias(m, c1_next), b1) + scaled(debias(g, c1), 1 - b1)
-
-
-def over_root(m: jax.Array, v: jax.Array, eps: Any = 0.0, eps_root: Any = 0.0) -> jax.Array:
-    """m / (sqrt(v + eps_root) + eps)."""
-    return over(m, safe_sqrt(v + eps_root) + eps, eps, eps_root)
-
-
-def over(x: jax.Array, d: jax.Array, *terms: Any) -> jax.Array:
-    """x / d for a real d, and x where d is 0, which is where there has been no gradient yet that is worth a square.
-
-    A positive number among `terms`, which d contains, keeps it from 0; then nothing is compiled that looks.
-    """
-    if any(isinstance(term, (int, float)) and term > 1e-30 for term in terms):
-        return ratio(x, d)
-    return ratio(x, jnp.where(d == 0, 1, d))

@@ -30,7 +30,8 @@ from optax.core import (
     scaled,
     transformation,
 )
-from optax.optimizers._adam import ScaleByAdamState, mean_estimate, over
+from optax.optimizers._adam import ScaleByAdamState
+from optax.optimizers._parts import mean_estimate, over
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["adamax", "adamaxw", "scale_by_adamax"]

@@ -39,7 +39,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._order import written_after
+from optax.optimizers._parts import written_after
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["ScaleByAdanState", "adan", "scale_by_adan"]
@@ -91,7 +91,7 @@ def scale_by_adan(
       eps: scalar >= 0, added outside the root.
       eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m and v. None for the parameter's, or float32 where that could not resolve `1 - b`.
-      nu_dtype: dtype of n. None for the parameter's, or float32 where that could not resolve `1 - b3`.
+      nu_dtype: dtype of n. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation whose state is `ScaleByAdanState`.
@@ -114,7 +114,7 @@ def scale_by_adan(
         return ScaleByAdanState(
             m=new_slot(params, decay=b1, dtype=mu_dtype),
             v=new_slot(params, decay=b2, dtype=mu_dtype),
-            n=new_slot(params, decay=b3, dtype=nu_dtype, real=True),
+            n=new_slot(params, dtype=nu_dtype, real=True),
             g=new_slot(params, decay=0),
             t=jnp.zeros([], jnp.int32),
         )
@@ -181,7 +181,7 @@ def adan(
       mask: which parameters decay: tree of booleans, a prefix of one, or a function that makes it from the parameters.
         None for all.
       mu_dtype: dtype of m and v. None for the parameter's, or float32 where that could not resolve `1 - b`.
-      nu_dtype: dtype of n. None for the parameter's, or float32 where that could not resolve `1 - b3`.
+      nu_dtype: dtype of n. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`.

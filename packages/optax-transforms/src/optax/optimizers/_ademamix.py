@@ -116,7 +116,7 @@ def scale_by_ademamix(
       eps: scalar >= 0, added outside the root.
       eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m1 and m2. None for the parameter's, or float32 where that could not resolve `1 - b`.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation whose state is `ScaleByAdemamixState`.
@@ -142,7 +142,7 @@ def scale_by_ademamix(
             count_m2=jnp.zeros([], jnp.int32),
             m1=new_slot(params, decay=b1, dtype=mu_dtype),
             m2=new_slot(params, decay=b3, dtype=mu_dtype),
-            nu=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            nu=new_slot(params, dtype=nu_dtype, real=True),
         )
 
     def update(
@@ -203,7 +203,7 @@ def ademamix(
       weight_decay: real scalar or schedule.
       mask: which parameters decay: tree of booleans, a prefix of one, or a function that makes it from the parameters.
         None for all.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`.
@@ -247,7 +247,7 @@ def scale_by_simplified_ademamix(
       eps: scalar >= 0, added outside the root.
       eps_root: scalar >= 0, added inside the root.
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
-      nu_dtype: dtype of n. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of n. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation whose state is `ScaleBySimplifiedAdEMAMixState`.
@@ -271,7 +271,7 @@ def scale_by_simplified_ademamix(
         return ScaleBySimplifiedAdEMAMixState(
             t=jnp.zeros([], jnp.int32),
             m=new_slot(params, decay=b1, dtype=mu_dtype),
-            n=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            n=new_slot(params, dtype=nu_dtype, real=True),
         )
 
     def update(
@@ -324,7 +324,7 @@ def simplified_ademamix(
       mask: which parameters decay: tree of booleans, a prefix of one, or a function that makes it from the parameters.
         None for all.
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
-      nu_dtype: dtype of n. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of n. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`.

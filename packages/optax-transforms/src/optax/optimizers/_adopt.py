@@ -34,8 +34,7 @@ from optax.core import (
     transformation,
 )
 from optax.optimizers._adam import ScaleByAdamState
-from optax.optimizers._bounded import bounded_ratio
-from optax.optimizers._order import written_after
+from optax.optimizers._parts import bounded_ratio, written_after
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["adopt", "scale_by_adopt"]
@@ -75,7 +74,7 @@ def scale_by_adopt(
       use_clipping: whether each element of the quotient is bounded, without which one element that was small so far
         can make a huge step.
       clip_value_fn: `clip_value_fn(t)` returns the largest magnitude of an element; t^(1/4) unless given.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation whose state is `ScaleByAdamState`: t, m and v.
@@ -99,7 +98,7 @@ def scale_by_adopt(
         return ScaleByAdamState(
             count=jnp.zeros([], jnp.int32),
             mu=new_slot(params, decay=b1, dtype=mu_dtype),
-            nu=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            nu=new_slot(params, dtype=nu_dtype, real=True),
         )
 
     def update(
@@ -152,7 +151,7 @@ def adopt(
       nesterov: whether m looks one step ahead; see `scale_by_adopt`.
       use_clipping: whether each element of the quotient is bounded.
       clip_value_fn: `clip_value_fn(t)` returns the largest magnitude of an element; t^(1/4) unless given.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation; add its updates to the parameters with `apply_updates`.

@@ -34,7 +34,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._adam import mean_estimate, over_root
+from optax.optimizers._parts import mean_estimate, over_root
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["ScaleByAmsgradState", "amsgrad", "scale_by_amsgrad"]

@@ -32,7 +32,7 @@ from optax.core import (
     scaled,
     transformation,
 )
-from optax.optimizers._prodigy import safe_ratio
+from optax.optimizers._parts import over
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["COCOBState", "cocob", "scale_by_cocob"]
@@ -101,7 +101,7 @@ def scale_by_cocob(alpha: Numeric = 100.0, eps: Numeric = 1e-8) -> GradientTrans
             G = G + size
             R = jnp.maximum(R - (jnp.conj(g) * (p - x0)).real, 0)
             h = h - g
-            target = x0 + safe_ratio(h, L * jnp.maximum(G + L, scaled(L, alpha))) * (L + R)
+            target = x0 + over(h, L * jnp.maximum(G + L, scaled(L, alpha))) * (L + R)
             return target - p, h, L, G, R
 
         updates, h, L, G, R = over_leaves(

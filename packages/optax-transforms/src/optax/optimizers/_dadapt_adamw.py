@@ -37,15 +37,7 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._prodigy import (
-    a_scalar_each,
-    bias_corrected,
-    inner,
-    pair_of_decays,
-    real_dtype,
-    safe_ratio,
-    total,
-)
+from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, real_dtype, total
 from optax.transforms._precision import quotient
 
 __all__ = ["DAdaptAdamWState", "dadapt_adamw"]
@@ -145,12 +137,12 @@ def dadapt_adamw(
         decay = scaled(k, weight_decay)
 
         def rule(g: jax.Array, m: Any, v: Any, s: Any, _: Any, __: Any, p: jax.Array) -> tuple[jax.Array, ...]:
-            dot = inner(g, safe_ratio(s, safe_sqrt(v) + eps))
+            dot = inner(g, over(s, safe_sqrt(v) + eps))
             v = moving_average(abs_sq(g), v, b2)
             g = scaled(g, k)
             m = moving_average(g, m, b1)
             s = moving_average(g, s, b3)
-            return -safe_ratio(m, safe_sqrt(v) + eps) - scaled(p, decay), m, v, s, dot, jnp.sum(jnp.abs(s))
+            return -over(m, safe_sqrt(v) + eps) - scaled(p, decay), m, v, s, dot, jnp.sum(jnp.abs(s))
 
         zeros = a_scalar_each(updates, d.dtype)
         updates, m, v, s, dots, sizes = over_leaves(

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from optax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,
+    MaskedNode,
     MaskOrFn,
     Numeric,
     OptState,
@@ -63,8 +64,8 @@ class GaLoreState(NamedTuple):
     Attributes:
       count: int32 scalar, the number of updates made so far.
       base_optimizer_state: state of the base optimizer, for parameters of the projections' shapes.
-      projector: tree of the parameters' structure: P, of shape (..., longer side, rank), or of shape (0, 0) where
-        nothing is projected.
+      projector: tree of the parameters' structure: P, of shape (..., longer side, rank), or `MaskedNode()` for what is
+        not projected.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count; existing code reads state.count
@@ -126,7 +127,7 @@ def scale_by_galore(
         projections, structure = find(params)
         pairs = list(zip(jax.tree.leaves(params), projections, strict=True))
         projected = [p if f is None else vary_like(jnp.zeros(f.projected, tree.dtype(p)), p) for p, f in pairs]
-        projectors = [jnp.zeros((0, 0) if f is None else f.projector, _inexact(p)) for p, f in pairs]
+        projectors = [MaskedNode() if f is None else jnp.zeros(f.projector, tree.dtype(p)) for p, f in pairs]
         return GaLoreState(
             count=count,
             base_optimizer_state=base.init(structure.unflatten(projected)),
@@ -212,11 +213,6 @@ def _projection(path: str, x: Any, numbers: Any, rank: int) -> _Projection | Non
     layout = Layout.of(numbers, path, x)
     smaller = min(layout.row_count, layout.column_count)
     return _Projection(layout, min(rank, smaller)) if math.prod(layout.shape) else None
-
-
-def _inexact(p: Any) -> Any:
-    dtype = tree.dtype(p)
-    return dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32
 
 
 def _product(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -26,7 +26,6 @@ from optax.core import (
     chain,
     check_hyperparameter,
     copy_slot,
-    identity,
     new_slot,
     over_leaves,
     ratio,
@@ -36,7 +35,7 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._parts import is_zero, wide_slot
+from optax.optimizers._parts import wide_slot
 from optax.transforms import add_decayed_weights
 
 __all__ = ["MadgradState", "madgrad", "scale_by_madgrad"]
@@ -144,8 +143,7 @@ def madgrad(
       Defazio, Jelassi, "Adaptivity without compromise: a momentumized, adaptive, dual averaged gradient method for
       stochastic optimization", 2021, algorithm 1.
     """
-    decayed = identity() if is_zero(weight_decay) else add_decayed_weights(weight_decay)
-    return chain(decayed, scale_by_madgrad(learning_rate, momentum, eps))
+    return chain(add_decayed_weights(weight_decay), scale_by_madgrad(learning_rate, momentum, eps))
 
 
 def _cube_root(v: jax.Array) -> jax.Array:

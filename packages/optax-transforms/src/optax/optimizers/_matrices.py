@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from optax.core import Params, PyTree
-from optax.transforms._mask import _map_prefix, is_function
+from optax.transforms._mask import map_prefix, is_function
 
 
 class Layout(NamedTuple):
@@ -86,11 +87,11 @@ def _axes(numbers: Any, which: int, ndim: int) -> tuple[int, ...]:
     axes = numbers[which]
     axes = tuple(axes) if isinstance(axes, Sequence) else (axes,)
     for i in axes:
-        if isinstance(i, bool) or not isinstance(i, int):
+        if isinstance(i, bool) or not isinstance(i, (int, np.integer)):
             raise TypeError(f"{numbers} must hold integers and sequences of integers")
         if not -ndim <= i < ndim:
             raise ValueError(f"{numbers} names axis {i} of an array of {ndim} axes")
-    return tuple(i % ndim for i in axes)
+    return tuple(int(i) % ndim for i in axes)
 
 
 def dimension_numbers(
@@ -126,7 +127,7 @@ def dimension_numbers(
             raise TypeError(f"{name} must hold {known} and None; at {keystr(path) or 'the root'} is {entry!r}")
         found.extend([entry] * len(jax.tree.leaves(part)))
 
-    _map_prefix(on_entry, made, target, f"{name} is neither of the tree's structure nor a prefix of it", is_entry)
+    map_prefix(on_entry, made, target, f"{name} is neither of the tree's structure nor a prefix of it", is_entry)
     return list(zip(paths, leaves, found, strict=True)), structure
 
 
@@ -137,9 +138,9 @@ def is_split_by_type(x: jax.Array) -> bool:
 
 
 def on_any_mesh(f: Callable[..., jax.Array], *args: jax.Array, like: jax.Array | None) -> jax.Array:
-    """`f(*args)`; where types say how arrays are split, how to split what f computes is left to the compiler all the same.
+    """`f(*args)`, whose work the compiler divides, also where the types of arrays say how they are split.
 
-    Products and decompositions of split matrices can be split in several ways, and refuse to choose.
+    Products and decompositions of split matrices can be divided in several ways, and refuse to choose.
 
     Args:
       f: a function of arrays and of nothing else.

@@ -39,7 +39,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._prodigy import a_scalar_each, inner, real_dtype, safe_ratio, total
+from optax.optimizers._parts import a_scalar_each, inner, over, real_dtype, total
 from optax.transforms._precision import quotient
 
 __all__ = ["MomoAdamState", "MomoState", "momo", "momo_adam"]
@@ -246,7 +246,7 @@ def momo_adam(
             p = row[-1]
             d = moving_average(g, d, b1)
             v = moving_average(abs_sq(g), v, b2)
-            return g, d, v, inner(g, p), inner(d, p), jnp.sum(safe_ratio(abs_sq(d), scale(v)))
+            return g, d, v, inner(g, p), inner(d, p), jnp.sum(over(abs_sq(d), scale(v)))
 
         zeros = a_scalar_each(updates, dtype)
         _, d, v, gp, dp, dd = over_leaves(average, updates, d, v, summaries=(zeros,) * 3, reads=(params,))
@@ -257,7 +257,7 @@ def momo_adam(
         decay = scaled(a, weight_decay)
 
         def rule(g: jax.Array, d: jax.Array, v: jax.Array, p: jax.Array) -> jax.Array:
-            return -scaled(scaled(safe_ratio(d, scale(v)), tau) + scaled(p, decay), 1 / (1 + decay))
+            return -scaled(scaled(over(d, scale(v)), tau) + scaled(p, decay), 1 / (1 + decay))
 
         return over_leaves(rule, updates, reads=(d, v, params)), MomoAdamState(d, v, f, c, lb, t)
 

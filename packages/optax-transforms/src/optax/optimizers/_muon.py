@@ -46,6 +46,7 @@ from optax.core import (
 )
 from optax.linear_algebra._orthogonal import (
     Coefficients,
+    check_coefficients,
     check_preconditioning,
     coefficient_rows,
     newton_schulz,
@@ -134,10 +135,8 @@ def scale_by_muon(
     check_hyperparameter("beta", beta, least=0, below=1)
     check_hyperparameter("eps", eps, least=0)
     check_preconditioning("preconditioning", preconditioning)
+    check_coefficients("ns_coeffs", ns_coeffs)
     steps = check_integer("ns_steps", ns_steps, least=0)
-    if not isinstance(ns_coeffs, jax.core.Tracer):
-        coefficient_rows("ns_coeffs", ns_coeffs, steps)
-
     polynomials = functools.partial(newton_schulz, steps=steps, preconditioning=preconditioning, eps=eps)
 
     def find(target: Params) -> list[Layout]:
@@ -150,7 +149,7 @@ def scale_by_muon(
         return MuonState(
             count=jnp.zeros([], jnp.int32),
             mu=new_slot(params, decay=beta, dtype=mu_dtype),
-            ns_coeffs=jnp.array(coefficient_rows("ns_coeffs", ns_coeffs, steps), dtype, copy=True),
+            ns_coeffs=jnp.array(coefficient_rows(ns_coeffs, steps), dtype, copy=True),
         )
 
     def update(updates: Updates, state: MuonState, params: Params | None = None) -> tuple[Updates, MuonState]:

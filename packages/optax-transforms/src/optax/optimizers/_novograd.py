@@ -36,8 +36,9 @@ from optax.core import (
     tree,
     vary_like,
 )
-from optax.optimizers._parts import divisor, is_zero, wide_slot
+from optax.optimizers._parts import divisor, wide_slot
 from optax.transforms import scale_by_learning_rate
+from optax.transforms._precision import is_zero
 
 __all__ = ["ScaleByNovogradState", "novograd", "scale_by_novograd"]
 

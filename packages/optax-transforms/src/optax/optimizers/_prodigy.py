@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from optax.core import (
@@ -23,7 +22,6 @@ from optax.core import (
     MaskOrFn,
     Numeric,
     Params,
-    PyTree,
     ScalarOrSchedule,
     Updates,
     abs_sq,
@@ -34,18 +32,16 @@ from optax.core import (
     new_scalar,
     new_slot,
     over_leaves,
-    ratio,
     require_params,
     safe_increment,
     safe_sqrt,
     scaled,
     scheduled,
-    total_weight,
     transformation,
-    tree,
 )
+from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, real_dtype, total
 from optax.transforms import add_decayed_weights
-from optax.transforms._precision import quotient, wide_dtype
+from optax.transforms._precision import quotient
 
 __all__ = ["ProdigyState", "prodigy"]
 
@@ -175,7 +171,7 @@ def prodigy(
             g = scaled(g, d)
             m = moving_average(g, m, b1)
             v = moving_average(abs_sq(g), v, b2)
-            return scaled(safe_ratio(m, safe_sqrt(v) + small.astype(v.dtype)), -k), m, v
+            return scaled(over(m, safe_sqrt(v) + small.astype(v.dtype)), -k), m, v
 
         updates, m, v = over_leaves(rule, updates, state.exp_avg, state.exp_avg_sq)
         if decays:
@@ -184,47 +180,3 @@ def prodigy(
         return updates, ProdigyState(m, v, grad_sum, state.params0, new_d, r, t)
 
     return GradientTransformationExtraArgs(init, update)
-
-
-# What `dadapt_adamw` and `momo` do alike.
-
-
-def pair_of_decays(betas: Any) -> tuple[Numeric, Numeric]:
-    """The two decays, checked."""
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise TypeError(f"betas must be a pair such as (0.9, 0.999), not {betas!r}")
-    for i, decay in enumerate(betas):
-        check_hyperparameter(f"betas[{i}]", decay, least=0, below=1)
-    return betas[0], betas[1]
-
-
-def bias_corrected(learning_rate: Numeric, b1: Numeric, b2: Numeric, t: jax.Array) -> jax.Array:
-    """The factor of m / sqrt(v) in Adam's step."""
-    corrected = safe_sqrt(total_weight(b2, t)) / total_weight(b1, t)
-    return scaled(corrected, learning_rate)
-
-
-def real_dtype(params: Params) -> Any:
-    """The dtype of scalars that are computed from all parameters: float32 or wider, real."""
-    return np.finfo(wide_dtype(*map(tree.dtype, jax.tree.leaves(params)))).dtype
-
-
-def a_scalar_each(updates: Updates, dtype: Any) -> PyTree:
-    """A tree with a zero in the place of each leaf, for `over_leaves` to put sums over the leaves in."""
-    return jax.tree.map(lambda g: jnp.zeros([], dtype), updates)
-
-
-def total(sums: PyTree, dtype: Any) -> jax.Array:
-    """The sum of those sums."""
-    # As one array: XLA takes minutes for chains of a thousand scalar additions that are used more than once.
-    return jnp.sum(jnp.stack([jnp.zeros([], dtype), *jax.tree.leaves(sums)]))
-
-
-def inner(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Re <x, y>."""
-    return jnp.sum(x.real * y.real + x.imag * y.imag if jnp.iscomplexobj(x) else x * y.real)
-
-
-def safe_ratio(x: jax.Array, d: jax.Array) -> jax.Array:
-    """x / d for a real d, and x where d is 0: only an x of 0 goes with it."""
-    return ratio(x, jnp.where(d == 0, 1, d))

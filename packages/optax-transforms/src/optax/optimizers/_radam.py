@@ -37,7 +37,8 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._adam import ScaleByAdamState, mean_estimate, over_root
+from optax.optimizers._adam import ScaleByAdamState
+from optax.optimizers._parts import mean_estimate, over_root
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["radam", "scale_by_radam"]

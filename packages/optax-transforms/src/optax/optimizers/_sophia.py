@@ -44,7 +44,7 @@ from optax.core import (
     update_if,
     vary_like,
 )
-from optax.optimizers._bounded import bounded_ratio
+from optax.optimizers._parts import bounded_ratio
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 from optax.transforms._layout import without_float0, without_integers
 from optax.transforms._random import RandomKey, random_keys
@@ -176,7 +176,7 @@ def sophia(
       mu_dtype: dtype of m. None for the parameter's, or float32 where that could not resolve `1 - b1`.
       verbose: whether to print the share of elements that are not clipped.
       print_win_rate_every_n_steps: integer >= 0, after how many steps to print it; 0 for every step.
-      nu_dtype: dtype of h. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of h. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`.
@@ -234,7 +234,7 @@ def _scale_by_sophia(
         return SophiaState(
             count=jnp.zeros([], jnp.int32),
             mu=new_slot(params, decay=b1, dtype=mu_dtype),
-            nu=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            nu=new_slot(params, dtype=nu_dtype, real=True),
             hessian_fn_state=estimator.init(params),
         )
 

@@ -33,7 +33,8 @@ from optax.core import (
     transformation,
     tree,
 )
-from optax.optimizers._adam import ScaleByAdamState, mean_estimate, over_root
+from optax.optimizers._adam import ScaleByAdamState
+from optax.optimizers._parts import mean_estimate, over_root
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["scale_by_yogi", "yogi"]

@@ -18,6 +18,7 @@ from optax.core import (
     Schedule,
     Updates,
     check_hyperparameter,
+    identity,
     init_empty_state,
     over_leaves,
     require_params,
@@ -26,6 +27,7 @@ from optax.core import (
     transformation,
 )
 from optax.transforms._mask import masked
+from optax.transforms._precision import is_zero
 
 __all__ = ["AddDecayedWeightsState", "WeightDecaySchedule", "add_decayed_weights"]
 
@@ -50,19 +52,22 @@ def add_decayed_weights(weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn = N
     (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2).
 
     Args:
-      weight_decay: real scalar or schedule.
+      weight_decay: real scalar or schedule. The number 0 does nothing.
       mask: tree of booleans, a prefix of one, or a function that makes it from the parameters: which of them decay.
         None for all.
 
     Returns:
-      A transformation that needs the parameters. Its state is `EmptyState()`, `WeightDecaySchedule` for a schedule,
-      either of them in a `MaskedState` if there is a mask.
+      A transformation that needs the parameters, unless `weight_decay` is the number 0. Its state is `EmptyState()`,
+      `WeightDecaySchedule` for a schedule, either of them in a `MaskedState` if there is a mask.
 
     Raises:
       TypeError: `weight_decay` is neither a real scalar nor callable.
     """
     check_hyperparameter("weight_decay", weight_decay, schedule=True)
-    decayed = _decay_by_schedule(weight_decay) if callable(weight_decay) else _decay_by(weight_decay)
+    if callable(weight_decay):
+        decayed = _decay_by_schedule(weight_decay)
+    else:
+        decayed = identity() if is_zero(weight_decay) else _decay_by(weight_decay)
     return decayed if mask is None else masked(decayed, mask)
 
 

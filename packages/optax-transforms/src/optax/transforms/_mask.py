@@ -138,7 +138,7 @@ class Split:
         def on_entry(path: KeyPath, n: int, subtree: PyTree) -> PyTree:
             return subtree if n == number else MaskedNode()
 
-        return _map_prefix(on_entry, self.numbers, whole, f"{self.name} does not fit {what}")
+        return map_prefix(on_entry, self.numbers, whole, f"{self.name} does not fit {what}")
 
     def joined(self, parts: Sequence[PyTree]) -> PyTree:
         """The parts put together again, in the order of their numbers."""
@@ -203,7 +203,7 @@ def split_by_mask(mask: MaskOrFn, target: PyTree, name: str = "mask") -> Split:
             return bool(keep)
         raise TypeError(f"{name} must hold True and False; at {where} it has {keep!r}")
 
-    return Split(name, _map_prefix(on_entry, _made_for(mask, target), target, f"{name} {_NO_PREFIX}"))
+    return Split(name, map_prefix(on_entry, _made_for(mask, target), target, f"{name} {_NO_PREFIX}"))
 
 
 def split_by_label(labels: PyTree | Callable[[Params], PyTree], target: PyTree, known: Mapping[Any, int]) -> Split:
@@ -221,7 +221,7 @@ def split_by_label(labels: PyTree | Callable[[Params], PyTree], target: PyTree, 
         return None
 
     made = _made_for(labels, target)
-    numbers = _map_prefix(on_entry, made, target, f"param_labels {_NO_PREFIX}", lambda x: x is None or is_known(x))
+    numbers = map_prefix(on_entry, made, target, f"param_labels {_NO_PREFIX}", lambda x: x is None or is_known(x))
     if unknown:
         raise ValueError(
             f"param_labels names groups that transforms does not have: {listed(unknown, str)}; "
@@ -249,7 +249,7 @@ def _is_hashable(x: Any) -> bool:
     return True
 
 
-def _map_prefix(
+def map_prefix(
     f: Callable[[KeyPath, Any, PyTree], Any],
     prefix: PyTree,
     target: PyTree,

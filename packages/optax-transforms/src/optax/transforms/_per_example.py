@@ -178,15 +178,24 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
         squares = [jnp.sum(abs_sq(g), axis=tuple(range(1, g.ndim))) for g in leaves]
         norms = safe_sqrt(functools.reduce(jnp.add, squares, jnp.zeros(n)))
         finite = jnp.isfinite(norms)
-        factors = shrinking(jnp.where(finite, norms, 1), bound)
+        factors = jnp.where(finite, shrinking(jnp.where(finite, norms, 1), bound), 0)
 
-        def on_leaf(g: Any) -> Any:
-            if not has_value(g):
-                return np.zeros(g.shape[1:], jax.dtypes.float0)
-            one_each = (n, *[1] * (g.ndim - 1))
-            return jnp.sum(jnp.where(finite.reshape(one_each), widen(g), 0) * factors.reshape(one_each), axis=0)
+        def product() -> list[jax.Array]:
+            return [jnp.tensordot(factors.astype(g.dtype), g, 1, precision=jax.lax.Precision.HIGHEST) for g in leaves]
 
-        total = jax.tree.map(on_leaf, grads)
+        def one_by_one() -> list[jax.Array]:
+            def add(i: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
+                return [
+                    x + jnp.where(finite[i], g[i] * factors[i].astype(g.dtype), jnp.zeros_like(x))
+                    for x, g in zip(sums, leaves, strict=True)
+                ]
+
+            return jax.lax.fori_loop(0, n, add, jax.tree.map(jnp.zeros_like, product()))
+
+        # Zeros in the place of what is not finite would be a copy of all gradients, so the product goes without them
+        # wherever it can: 0 * infinity is NaN.
+        sums = iter(jax.lax.cond(jnp.all(finite), product, one_by_one) if leaves and n else product())
+        total = jax.tree.map(lambda g: next(sums) if has_value(g) else np.zeros(g.shape[1:], jax.dtypes.float0), grads)
     within = norms <= jnp.asarray(bound, norms.dtype)  # False for NaN
     return total, jnp.sum(~within, dtype=jnp.int32)
 
