@@ -13,6 +13,7 @@ from x64 import enable_x64
 
 CASES = engine.cases()
 FACTORIES = factories(optimizers)
+RANDOM = {"hutchinson_estimator_diag_hessian"}  # its one argument chooses the random numbers
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.call)
@@ -26,7 +27,7 @@ def test_updates_are_those_of_numpy(case: Case) -> None:
 def test_every_optimizer_is_compared_with_default_and_with_other_arguments(name: str) -> None:
     settings = [{*case.settings} for case in CASES if case.name == name]
     fewest = min(settings, key=len)
-    assert fewest == {*inspect.signature(FACTORIES[name]).parameters} or any(fewest < other for other in settings)
+    assert name in RANDOM or fewest == {*inspect.signature(FACTORIES[name]).parameters} or any(fewest < other for other in settings)
 
 
 def test_no_two_cases_look_alike() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import optax
 import optax.schedules
+from compilations import Jitted
 from contract.signatures import examples, undocumented
 
 FACTORIES = {
@@ -68,12 +69,12 @@ class TestEverySchedule:
         tx = optax.sgd(made(name))
         params = jnp.ones(2, jnp.bfloat16)
         state = tx.init(params)
-        update = jax.jit(tx.update)
+        update = Jitted(tx.update)
         for count in range(4):
             updates, state = update(params, state)
             assert updates.dtype == jnp.bfloat16
             np.testing.assert_allclose(np.asarray(updates, np.float32), -float(made(name)(count)), rtol=4e-3)
-        assert update._cache_size() == 1
+        assert update.traces == 1
 
     def test_the_docstring_covers_the_arguments(self, name: str) -> None:
         assert undocumented(FACTORIES[name]) == []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import optax
+from compilations import Jitted
 from optax.core import (
     EmptyState,
     GradientTransformation,
@@ -191,11 +192,11 @@ def test_weakly_typed_parameters_leave_a_strong_state_and_one_compilation(weak: 
     tx = momentum()
     state = tx.init({"w": weak})
     assert not state.m["w"].weak_type
-    step = jax.jit(lambda state: tx.update({"w": weak}, state)[1])
+    step = Jitted(lambda state: tx.update({"w": weak}, state)[1])
     for _ in range(3):
         state = step(state)
     assert not state.m["w"].weak_type
-    assert step._cache_size() == 1
+    assert step.traces == 1
 
 
 @pytest.mark.parametrize(

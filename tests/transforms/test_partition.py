@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 
 import optax
+from compilations import Jitted
 from strategies import Layer, trees
 
 PARAMS = {"layer": {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}, "head": jnp.ones(2)}
@@ -147,10 +148,10 @@ def test_labels_are_anything_that_can_be_hashed(slow: Any, fast: Any, kind: type
     )
     state = tx.init(PARAMS)
     assert type(state.inner_states) is kind
-    step = jax.jit(tx.update)
+    step = Jitted(tx.update)
     updates, state = step(PARAMS, state, PARAMS)
     updates, state = step(PARAMS, state, PARAMS)
-    assert step._cache_size() == 1
+    assert step.traces == 1
     assert np.all(np.asarray(updates["layer"]["w"]) == 0.5)
     np.testing.assert_allclose(updates["layer"]["b"], 1.9, rtol=1e-6)
     assert state.inner_states[slow].inner_state == optax.EmptyState()

@@ -29,8 +29,8 @@ from optax.optimizers._muon import *
 from optax.optimizers._noisy_sgd import *
 from optax.optimizers._novograd import *
 from optax.optimizers._optimistic import *
-from optax.optimizers._parts import *
 from optax.optimizers._polyak import *
+from optax.optimizers._prodigy import *
 from optax.optimizers._radam import *
 from optax.optimizers._rmsprop import *
 from optax.optimizers._rprop import *

@@ -93,7 +93,7 @@ def dadapt_adamw(
       estim_lr0: scalar > 0, the first d, smaller than any learning rate that makes sense.
       weight_decay: real scalar.
       mu_dtype: dtype of m. None for float32, or the parameter's where that is wider.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`. Its state is
@@ -120,7 +120,7 @@ def dadapt_adamw(
         dtype = real_dtype(params)
         return DAdaptAdamWState(
             exp_avg=new_slot(params, dtype=mu_dtype),  # k * g is too small for 16 bits
-            exp_avg_sq=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            exp_avg_sq=new_slot(params, dtype=nu_dtype, real=True),
             grad_sum=new_slot(params),
             estim_lr=new_scalar(estim_lr0, dtype, params),
             numerator_weighted=new_scalar(0, dtype, params),

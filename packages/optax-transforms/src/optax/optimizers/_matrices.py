@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from optax.core import Params, PyTree
-from optax.transforms._mask import map_prefix, is_function
+from optax.transforms._mask import is_function, map_prefix
 
 
 class Layout(NamedTuple):

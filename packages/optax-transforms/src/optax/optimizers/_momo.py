@@ -195,7 +195,7 @@ def momo_adam(
       lower_bound: real scalar, below all values of the loss.
       weight_decay: real scalar.
       adapt_lower_bound: whether to start from `lower_bound` and raise the bound as the values allow.
-      nu_dtype: dtype of v. None for the parameter's, or float32 where that could not resolve `1 - b2`.
+      nu_dtype: dtype of v. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters and whose `update` needs the argument `value`, the loss. Add its
@@ -220,7 +220,7 @@ def momo_adam(
         dtype = real_dtype(params)
         return MomoAdamState(
             exp_avg=new_slot(params),
-            exp_avg_sq=new_slot(params, decay=b2, dtype=nu_dtype, real=True),
+            exp_avg_sq=new_slot(params, dtype=nu_dtype, real=True),
             barf=new_scalar(0, dtype, params),
             gamma=new_scalar(0, dtype, params),
             lb=new_scalar(lower_bound, dtype, params),

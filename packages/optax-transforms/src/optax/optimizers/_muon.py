@@ -275,7 +275,7 @@ def muon(
         of two axes.
       consistent_rms: scalar >= 0: scale = consistent_rms * sqrt(max(reduction, output)), which gives every update that
         root mean square (0.2 is about AdamW's). None for the scale above.
-      adam_nu_dtype: dtype of AdamW's second moment. None for the parameter's, or float32 where that is too coarse.
+      adam_nu_dtype: dtype of AdamW's second moment. None for the parameter's, but float32 in place of 16 bits.
 
     Returns:
       A transformation that needs the parameters; add its updates to them with `apply_updates`. Its state is a
