@@ -16,6 +16,5 @@ def test_updates_are_those_of_the_original(case: Case) -> None:
     if isinstance(theirs, str):  # the message of its error
         assert case.original is not None, theirs
         return
-    ours = engine.optax_updates(case, optax, "float32", engine.STEPS_OF_THE_ORIGINAL)
-    agree = engine.error(ours, theirs) <= engine.ORIGINAL_BOUND
+    agree = engine.error(engine.original_updates(case, optax), theirs) <= engine.ORIGINAL_BOUND
     assert agree == (case.original is None)

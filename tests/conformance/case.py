@@ -51,6 +51,7 @@ class Case:
       original: why the updates of the original 0.2.8 are others, in one sentence; None if they agree.
       values: whether `update` is given the value of the function.
       extra_args: makes other arguments of `update`, from the library, the parameters, the gradients and the value.
+      original_leaves: the leaves that the original can take; None for all of them, and the leaf that is None.
       batch: makes of each gradient what `update` is given in its place: one for each example, along a leading axis.
     """
 
@@ -61,6 +62,7 @@ class Case:
     original: str | None = None
     values: bool = False
     extra_args: Callable[[Any, Any, Any, Any], dict[str, Any]] | None = None
+    original_leaves: tuple[str, ...] | None = None
     batch: Callable[[Array], Array] | None = None
 
     @property

@@ -78,15 +78,20 @@ def extra_args(case: Case, optax: Any, params: Any, gradients: Any, value: Any) 
     return ({"value": value} if case.values else {}) | own
 
 
-def optax_updates(case: Case, optax: Any, dtype: str, steps: int) -> Updates:
-    """The updates of a library with the interface of Optax."""
+def original_updates(case: Case, optax: Any) -> Updates:
+    """The updates that are compared with those of the original, of either library."""
+    return optax_updates(case, optax, "float32", STEPS_OF_THE_ORIGINAL, case.original_leaves)
+
+
+def optax_updates(case: Case, optax: Any, dtype: str, steps: int, names: tuple[str, ...] | None = None) -> Updates:
+    """The updates of a library with the interface of Optax; of the leaves of these names only, or of all and None."""
     import jax
 
     x0, gradients, values = problem(steps)
 
     def tree(leaves: Sequence[Array]) -> dict[str, Any]:
-        arrays = (jax.numpy.asarray(np.asarray(x), dtype) for x in leaves)
-        return dict(zip(NAMES, arrays, strict=True)) | {"none": None}
+        arrays = {name: jax.numpy.asarray(np.asarray(x), dtype) for name, x in zip(NAMES, leaves, strict=True)}
+        return {name: arrays[name] for name in names} if names else arrays | {"none": None}
 
     tx = optimizer(case, optax)
     params = tree(x0)
@@ -101,8 +106,8 @@ def optax_updates(case: Case, optax: Any, dtype: str, steps: int) -> Updates:
     for g, value in zip(gradients, values, strict=True):
         g = g if case.batch is None else [case.batch(x) for x in g]
         updates, params, state = step(params, state, tree(g), jax.numpy.asarray(value, dtype))
-        assert updates["none"] is None
-        found.append([np.asarray(updates[name], np.float64) for name in NAMES])
+        assert names or updates["none"] is None
+        found.append([np.asarray(updates[name], np.float64) for name in names or NAMES])
     return found
 
 

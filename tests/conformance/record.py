@@ -15,7 +15,7 @@ def record(file: Path, *families: str) -> None:
     updates = {}
     for case in engine.cases(*families):
         try:
-            updates[case.call] = engine.optax_updates(case, optax, "float32", engine.STEPS_OF_THE_ORIGINAL)
+            updates[case.call] = engine.original_updates(case, optax)
         except Exception as problem:
             updates[case.call] = repr(problem)
     file.parent.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ Written by `hatch run parity:table`; do not edit.
 
 Every optimizer makes its updates of one sequence of gradients for a matrix, a vector, a scalar and None, with its
 default arguments and with others. The figures are the largest difference between two leaves of updates at any step, in
-units of the largest element of that leaf, rounded up to a power of ten, over all cases that are meant to agree.
+units of the largest element of that leaf, rounded up to one digit, over all cases that are meant to agree.
 
 - NumPy: a naive version in the letters of the paper, in `tests/reference`. {engine.STEPS} steps in float64, at most
   {engine.NUMPY_BOUND}.
@@ -62,16 +62,18 @@ def measured(case: Case, theirs: engine.Updates | str) -> Row:
     independent = engine.error(ours, engine.independent_updates(case)) if case.independent else None
     if isinstance(theirs, str):
         return Row(case, numpy, independent, None)
-    ours = engine.optax_updates(case, optax, "float32", engine.STEPS_OF_THE_ORIGINAL)
-    return Row(case, numpy, independent, engine.error(ours, theirs))
+    return Row(case, numpy, independent, engine.error(engine.original_updates(case, optax), theirs))
 
 
 def worst(errors: Iterable[float | None]) -> str:
-    """The largest error as a power of ten; "differs" if there is none."""
+    """The largest error, rounded up to one digit; "differs" if there is none."""
     largest = max((error for error in errors if error is not None), default=None)
     if largest is None:
         return "differs"
-    return f"1e{math.ceil(math.log10(largest))}" if 0 < largest < math.inf else f"{largest:.0f}"
+    if not 0 < largest < math.inf:
+        return f"{largest:.0f}"
+    digit = 10.0 ** math.floor(math.log10(largest))
+    return f"{math.ceil(largest / digit) * digit:.0e}"
 
 
 def line(name: str, rows: Sequence[Row]) -> str:
@@ -91,13 +93,12 @@ def line(name: str, rows: Sequence[Row]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def differences(cases: Iterable[tuple[Case, str | None]]) -> str:
-    """A list of the cases that differ, the same reason once."""
-    reasons: dict[str, list[str]] = {}
+def differences(cases: Iterable[tuple[Case, str]]) -> str:
+    """A list of the reasons, each with the cases that differ for it."""
+    calls: dict[str, list[str]] = {}
     for case, reason in cases:
-        if reason is not None:
-            reasons.setdefault(reason, []).append(f"`{case.call}`")
-    return "".join(f"- {reason}\n" + "".join(f"  - {call}\n" for call in calls) for reason, calls in reasons.items())
+        calls.setdefault(reason.rstrip("."), []).append(f"  - `{case.call}`\n")
+    return "".join(f"- {reason}.\n{''.join(lines)}" for reason, lines in calls.items())
 
 
 def page(rows: Sequence[Row]) -> str:
@@ -105,11 +106,13 @@ def page(rows: Sequence[Row]) -> str:
     rows = sorted(rows, key=lambda row: row.case.name)
     lines = [line(name, [*group]) for name, group in itertools.groupby(rows, lambda row: row.case.name)]
     from_libraries = differences(
-        (row.case, f"{row.case.independent.name}: {row.case.independent.differs}")
+        (row.case, f"{library.name}: {library.differs[0].lower()}{library.differs[1:]}")
         for row in rows
-        if row.case.independent and row.case.independent.differs
+        if (library := row.case.independent) and library.differs
     )
-    from_original = differences((row.case, row.case.original) for row in rows)
+    from_original = differences(
+        (row.case, reason[0].upper() + reason[1:]) for row in rows if (reason := row.case.original)
+    )
     return (
         f"{INTRODUCTION}{''.join(lines)}\n## Different from an independent library\n\n{from_libraries}"
         f"\n## Different from the original\n\n{from_original}"

@@ -27,7 +27,11 @@ def test_updates_are_those_of_numpy(case: Case) -> None:
 def test_every_optimizer_is_compared_with_default_and_with_other_arguments(name: str) -> None:
     settings = [{*case.settings} for case in CASES if case.name == name]
     fewest = min(settings, key=len)
-    assert name in RANDOM or fewest == {*inspect.signature(FACTORIES[name]).parameters} or any(fewest < other for other in settings)
+    assert (
+        name in RANDOM
+        or fewest == {*inspect.signature(FACTORIES[name]).parameters}
+        or any(fewest < other for other in settings)
+    )
 
 
 def test_no_two_cases_look_alike() -> None:
