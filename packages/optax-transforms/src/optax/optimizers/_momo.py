@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 
 from optax.core import (
@@ -40,6 +39,7 @@ from optax.core import (
     transformation,
 )
 from optax.optimizers._parts import a_scalar_each, inner, over, real_dtype, total
+from optax.transforms._loss import loss_of_step
 from optax.transforms._precision import quotient
 
 __all__ = ["MomoAdamState", "MomoState", "momo", "momo_adam"]
@@ -140,7 +140,7 @@ def momo(
         params = require_params(params)
         d, f, c, lb, count = state
         dtype = jnp.asarray(lb).dtype
-        value = _loss(value, dtype)
+        value = loss_of_step(value, dtype, "the step size is found from the loss")
         b = jnp.where(count == 0, jnp.zeros([], dtype), jnp.asarray(beta, dtype))
         a = jnp.asarray(scheduled(learning_rate, count), dtype)
 
@@ -234,7 +234,7 @@ def momo_adam(
         params = require_params(params)
         d, v, f, c, lb, count = state
         dtype = jnp.asarray(lb).dtype
-        value = _loss(value, dtype)
+        value = loss_of_step(value, dtype, "the step size is found from the loss")
         t = safe_increment(count)
         rho, weight = total_weight(b1, t).astype(dtype), total_weight(b2, t)
         a = jnp.asarray(scheduled(learning_rate, count), dtype)
@@ -299,14 +299,3 @@ def _check(learning_rate: Any, lower_bound: Any, weight_decay: Any) -> None:
     check_hyperparameter("learning_rate", learning_rate, schedule=True)
     check_hyperparameter("lower_bound", lower_bound)
     check_hyperparameter("weight_decay", weight_decay)
-
-
-def _loss(value: Any, dtype: Any) -> jax.Array:
-    call = "update(updates, state, params, value=loss)"
-    if value is None:
-        raise TypeError(f"the step size is found from the loss: call {call}")
-    if not isinstance(value, (jax.Array, np.ndarray, np.generic, float, int)) or jnp.iscomplexobj(value):
-        raise TypeError(f"value must be a real scalar, as in {call}, not {value!r}")
-    if jnp.shape(value) != ():
-        raise ValueError(f"value must be a scalar, as in {call}, not of shape {jnp.shape(value)}")
-    return jnp.asarray(value, dtype)

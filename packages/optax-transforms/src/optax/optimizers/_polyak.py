@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 
 from optax.core import (
@@ -27,6 +26,7 @@ from optax.core import (
     tree,
 )
 from optax.transforms import scale_by_learning_rate
+from optax.transforms._loss import loss_of_step
 from optax.transforms._precision import quotient
 
 __all__ = ["polyak_sgd", "scale_by_polyak"]
@@ -79,7 +79,8 @@ def scale_by_polyak(
     ) -> tuple[Updates, OptState]:
         del params, extra_args
         square = tree.norm(updates, squared=True)
-        gap = _checked(value, square.dtype) - jnp.asarray(f_min, square.dtype)
+        loss = loss_of_step(value, square.dtype, "Polyak's step size needs the value of the function")
+        gap = loss - jnp.asarray(f_min, square.dtype)
         if variant == "sps+":
             gap = jnp.maximum(gap, 0)
         step = quotient(gap, square + jnp.asarray(eps, square.dtype))
@@ -127,12 +128,3 @@ def polyak_sgd(
         scale_by_polyak(f_min, max_learning_rate, eps, variant),
         scale_by_learning_rate(scaling),
     )
-
-
-def _checked(value: Any, dtype: Any) -> jax.Array:
-    call = "update(grads, state, params, value=value)"
-    if value is None:
-        raise TypeError(f"Polyak's step size needs the value of the function: call {call}")
-    if jnp.shape(value) != () or jnp.iscomplexobj(value):
-        raise TypeError(f"value must be a real scalar, as in {call}, not {value!r}")
-    return jnp.asarray(value, dtype)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from optax.core import (
     GradientTransformationExtraArgs,
@@ -21,6 +20,7 @@ from optax.core import (
     scaled,
     transformation,
 )
+from optax.transforms._loss import loss_of_step
 
 __all__ = ["ReduceLROnPlateauState", "reduce_on_plateau"]
 
@@ -122,7 +122,8 @@ def reduce_on_plateau(
         dtype = scale.dtype
 
         n = safe_increment(count)
-        mean = (mean * count.astype(dtype) + _metric(value, dtype)) / n.astype(dtype)
+        loss = loss_of_step(value, dtype, "reduce_on_plateau looks at the loss")
+        mean = (mean * count.astype(dtype) + loss) / n.astype(dtype)
         due = n >= accumulation_size
 
         # Any finite number is better than the infinity to begin with, from which nothing can be subtracted.
@@ -147,17 +148,6 @@ def reduce_on_plateau(
         return over_leaves(lambda g: scaled(g, scale), updates), new_state
 
     return GradientTransformationExtraArgs(init, update)
-
-
-def _metric(value: Any, dtype: Any) -> jax.Array:
-    call = "update(updates, state, params, value=loss)"
-    if value is None:
-        raise TypeError(f"reduce_on_plateau looks at the loss: call {call}")
-    if not isinstance(value, (jax.Array, np.ndarray, np.generic, float, int)) or jnp.iscomplexobj(value):
-        raise TypeError(f"value must be a real scalar, as in {call}, not {value!r}")
-    if jnp.shape(value) != ():
-        raise ValueError(f"value must be a scalar, as in {call}, not of shape {jnp.shape(value)}")
-    return jnp.asarray(value, dtype)
 
 
 def _is_known(value: Any) -> bool:
