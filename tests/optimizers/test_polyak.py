@@ -67,7 +67,7 @@ def test_the_value_is_asked_for() -> None:
         with pytest.raises(TypeError, match="needs the value of the function"):
             tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
         for value in (jnp.ones(1), jnp.ones(2), 1j):
-            with pytest.raises((TypeError, ValueError), match="value must be a (real )?scalar"):
+            with pytest.raises((TypeError, ValueError), match=r"value must be a (real )?scalar"):
                 tx.update(jnp.ones(2), tx.init(jnp.ones(2)), value=value)
 
 

@@ -38,7 +38,7 @@ from optax.core import (
     transformation,
 )
 from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, real_dtype, total
-from optax.transforms._precision import quotient
+from optax.transforms._precision import is_zero, quotient
 
 __all__ = ["DAdaptAdamWState", "dadapt_adamw"]
 
@@ -136,14 +136,16 @@ def dadapt_adamw(
         k = d * bias_corrected(scheduled(learning_rate, state.count), b1, b2, t).astype(d.dtype)
         decay = scaled(k, weight_decay)
 
-        def rule(g: jax.Array, m: Any, v: Any, s: Any, _: Any, __: Any, p: jax.Array) -> tuple[jax.Array, ...]:
-            dot = inner(g, over(s, safe_sqrt(v) + eps))
+        def rule(g: jax.Array, m: Any, v: Any, s: Any, _: Any, __: Any, *p: jax.Array) -> tuple[jax.Array, ...]:
+            dot = inner(g, over(s, safe_sqrt(v) + eps, eps))
             v = moving_average(abs_sq(g), v, b2)
             g = scaled(g, k)
             m = moving_average(g, m, b1)
             s = moving_average(g, s, b3)
-            return -over(m, safe_sqrt(v) + eps) - scaled(p, decay), m, v, s, dot, jnp.sum(jnp.abs(s))
+            u = over(m, safe_sqrt(v) + eps, eps)
+            return -(u + scaled(p[0], decay) if p else u), m, v, s, dot, jnp.sum(jnp.abs(s))
 
+        params = require_params(params)
         zeros = a_scalar_each(updates, d.dtype)
         updates, m, v, s, dots, sizes = over_leaves(
             rule,
@@ -152,7 +154,7 @@ def dadapt_adamw(
             state.exp_avg_sq,
             state.grad_sum,
             summaries=(zeros, zeros),
-            reads=(require_params(params),),
+            reads=() if is_zero(weight_decay) else (params,),
         )
         r = moving_average(k * total(dots, d.dtype), jnp.asarray(state.numerator_weighted, d.dtype), b3)
         d = jnp.maximum(d, quotient(r, scaled(total(sizes, d.dtype), 1 - b3)))

@@ -41,7 +41,7 @@ from optax.core import (
 )
 from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, real_dtype, total
 from optax.transforms import add_decayed_weights
-from optax.transforms._precision import quotient
+from optax.transforms._precision import is_zero, quotient
 
 __all__ = ["ProdigyState", "prodigy"]
 
@@ -130,7 +130,6 @@ def prodigy(
     check_hyperparameter("weight_decay", weight_decay)
     check_dtype("mu_dtype", mu_dtype)
     check_dtype("nu_dtype", nu_dtype)
-    decays = not isinstance(weight_decay, (int, float)) or weight_decay != 0
 
     def init(params: Params) -> ProdigyState:
         dtype = real_dtype(params)
@@ -174,7 +173,7 @@ def prodigy(
             return scaled(over(m, safe_sqrt(v) + small.astype(v.dtype)), -k), m, v
 
         updates, m, v = over_leaves(rule, updates, state.exp_avg, state.exp_avg_sq)
-        if decays:
+        if not is_zero(weight_decay):
             decay = add_decayed_weights(scaled(-k, weight_decay), weight_decay_mask)
             updates, _ = decay.update(updates, decay.init(params), params)
         return updates, ProdigyState(m, v, grad_sum, state.params0, new_d, r, t)
