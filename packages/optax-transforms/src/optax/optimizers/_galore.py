@@ -139,21 +139,10 @@ def scale_by_galore(
     ) -> tuple[Updates, GaLoreState]:
         del params  # of other shapes than what the base optimizer sees
         projections, structure = find(updates)
-        gradients = jax.tree.leaves(updates)
-
-        def anew(
-            updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
-        ) -> tuple[Updates, OptState]:
-            del params
-            triples = zip(projections, extra_args["gradients"], structure.flatten_up_to(state), strict=True)
-            new = [
-                p if f is None or not has_value(g) else on_any_mesh(f.from_gradient, g, like=p) for f, g, p in triples
-            ]
-            return updates, structure.unflatten(new)
-
-        refresh = GradientTransformationExtraArgs(init_empty_state, anew)
-        _, projector = update_if(state.count % gap == 0, refresh, {}, state.projector, gradients=gradients)
-        triples = list(zip(projections, gradients, structure.flatten_up_to(projector), strict=True))
+        due = state.count % gap == 0
+        rows = zip(projections, jax.tree.leaves(updates), structure.flatten_up_to(state.projector), strict=True)
+        # A condition for each leaf: with one for all, the decompositions and projections of all are alive at once.
+        triples = [(f, g, p if f is None or not has_value(g) else _refreshed(due, f, g, p)) for f, g, p in rows]
         small = [g if f is None else on_any_mesh(f.project, g, p, like=None) for f, g, p in triples]
         small_updates, base_state = base.update(
             structure.unflatten(small), state.base_optimizer_state, None, **extra_args
@@ -162,7 +151,9 @@ def scale_by_galore(
             u if f is None else scaled(on_any_mesh(f.back, u, p, like=g), scale).astype(tree.dtype(g))
             for u, (f, g, p) in zip(structure.flatten_up_to(small_updates), triples, strict=True)
         ]
-        return structure.unflatten(back), GaLoreState(safe_increment(state.count), base_state, projector)
+        return structure.unflatten(back), GaLoreState(
+            safe_increment(state.count), base_state, structure.unflatten([p for _, _, p in triples])
+        )
 
     return GradientTransformationExtraArgs(init, update)
 
@@ -204,6 +195,20 @@ class _Projection(NamedTuple):
         """What u, of the form of r, is an update of; float32 or wider."""
         u, p = widen(u), widen(p)
         return self.layout.array(_product(p, u) if self.left else _product(u, _adjoint(p)))
+
+
+def _refreshed(due: jax.Array, f: _Projection, g: jax.Array, p: jax.Array) -> jax.Array:
+    """The projector of a leaf, from its gradient if it is due."""
+
+    def from_gradient(
+        updates: Updates, state: OptState, params: Params | None = None, *, gradient: Any = None, **extra_args: Any
+    ) -> tuple[Updates, OptState]:
+        del params, extra_args
+        return updates, on_any_mesh(f.from_gradient, gradient, like=state)
+
+    anew = GradientTransformationExtraArgs(init_empty_state, from_gradient)
+    projector: jax.Array = update_if(due, anew, {}, p, gradient=g)[1]
+    return projector
 
 
 def _projection(path: str, x: Any, numbers: Any, rank: int) -> _Projection | None:

@@ -79,7 +79,7 @@ def scale_by_sm3(b1: Numeric = 0.9, b2: Numeric = 1.0, eps: Numeric = 1e-8) -> G
     check_hyperparameter("eps", eps, least=0)
 
     def init(params: Params) -> ScaleBySM3State:
-        M = jax.tree.map(lambda p: _covers(wide_slot(p)), params)  # from an array, so that they are sharded like it
+        M = jax.tree.map(lambda p: _no_covers(wide_slot(p)), params)
         return ScaleBySM3State(M, new_slot(params, decay=b1))
 
     def update(
@@ -136,6 +136,12 @@ def _covers(n: jax.Array) -> list[jax.Array]:
     if n.ndim < 2:
         return [n]
     return [jnp.max(n, axis=_others(axis, n.ndim), initial=0.0) for axis in range(n.ndim)]
+
+
+def _no_covers(zeros: jax.Array) -> list[jax.Array]:
+    """The covers of zeros: made from the array, so that they are sharded like it, by sums, since XLA sees at once what
+    those of a constant are, while it computes its maxima when it compiles."""
+    return [jnp.sum(zeros, axis=_others(axis, zeros.ndim)) for axis in range(max(zeros.ndim, 1))]
 
 
 def _along(x: jax.Array, axis: int, ndim: int) -> jax.Array:
