@@ -24,6 +24,7 @@ from optax.core import (
     scaled,
     transformation,
     tree,
+    vary_like,
     widen,
 )
 from optax.transforms._clip import shrinking
@@ -190,7 +191,8 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
                     for x, g in zip(sums, leaves, strict=True)
                 ]
 
-            return jax.lax.fori_loop(0, n, add, jax.tree.map(jnp.zeros_like, product()))
+            zeros = vary_like(jax.tree.map(jnp.zeros_like, product()), grads)
+            return jax.lax.fori_loop(0, n, add, zeros)
 
         # Zeros in the place of what is not finite would be a copy of all gradients, so the product goes without them
         # wherever it can: 0 * infinity is NaN.
