@@ -3,11 +3,11 @@
     hatch run python benchmarks/optimizers.py [--trees one gpt many] [--rounds 15] [--compile-rounds 3] [NAME ...]
 
 The original comes from the package index into a temporary folder. The two libraries run in a process each, which wait
-for each other. The trees: `one` leaf of 16M elements; `gpt`, 148 leaves in the shapes of GPT-2 small at two
-thirds of its width and a third of its vocabulary, 47M elements; `many`, 1000 leaves of 64 x 64. A step is `update` and `apply_updates`, jitted, with parameters and
-state donated. A round takes the fastest of a few steps on each side; printed are the medians of the ratios within a
-round, here over there. `bytes` and `temp` are what the compiler says that a step moves and sets aside, in bytes a
-parameter, here and there: they have no noise.
+for each other. The trees: `one` leaf of 16M elements; `gpt`, 148 leaves in the shapes of GPT-2 small at two thirds of
+its width and a third of its vocabulary, 47M elements; `many`, 1000 leaves of 64 x 64. A step is `update` and
+`apply_updates`, jitted, with parameters and state donated. A round takes the fastest of a few steps on each side;
+printed are the medians of the ratios within a round, here over there. `bytes` and `temp` are what the compiler says
+that a step moves and sets aside, in bytes a parameter, here and there: they have no noise.
 """
 
 import argparse
@@ -56,7 +56,8 @@ class Worker:
 
     def ask(self, *question: Any) -> Any:
         """The answer of `answer`."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())

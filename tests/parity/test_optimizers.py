@@ -7,6 +7,8 @@ from conformance import engine
 from conformance.case import Case
 from x64 import enable_x64
 
+pytestmark = pytest.mark.filterwarnings("ignore:invalid escape sequence")  # in dog-optimizer
+
 CASES = [case for case in engine.cases() if case.independent]
 
 
