@@ -198,9 +198,7 @@ def _clipped_sum(grads: Updates, bound: Numeric) -> tuple[Updates, jax.Array]:
         # Zeros in the place of what is not finite would be a copy of all gradients, so the product goes without them
         # wherever it can: 0 * infinity is NaN.
         sums = iter(jax.lax.cond(jnp.all(finite), product, one_by_one) if leaves and n else product())
-        total = jax.tree.map(
-            lambda g: next(sums) if has_value(g) else np.zeros(g.shape[1:], jax.dtypes.float0), grads
-        )
+        total = jax.tree.map(lambda g: next(sums) if has_value(g) else np.zeros(g.shape[1:], jax.dtypes.float0), grads)
     within = norms <= jnp.asarray(bound, norms.dtype)  # False for NaN
     return total, jnp.sum(~within, dtype=jnp.int32)
 
