@@ -23,12 +23,13 @@ from optax.core import (
     chain,
     check_hyperparameter,
     moving_average,
+    new_slot,
     over_leaves,
     ratio,
     safe_sqrt,
     transformation,
 )
-from optax.optimizers._parts import divisor, wide_slot
+from optax.optimizers._parts import divisor
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["ScaleByAdaDeltaState", "adadelta", "scale_by_adadelta"]
@@ -72,7 +73,7 @@ def scale_by_adadelta(rho: Numeric = 0.9, eps: Numeric = 1e-6) -> GradientTransf
     check_hyperparameter("eps", eps, above=0)
 
     def init(params: Params) -> ScaleByAdaDeltaState:
-        return ScaleByAdaDeltaState(wide_slot(params), wide_slot(params))
+        return ScaleByAdaDeltaState(new_slot(params, real=True), new_slot(params, real=True))
 
     def update(
         updates: Updates, state: ScaleByAdaDeltaState, params: Params | None = None

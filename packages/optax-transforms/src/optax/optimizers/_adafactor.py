@@ -31,12 +31,13 @@ from optax.core import (
     check_hyperparameter,
     check_integer,
     moving_average,
+    new_slot,
     over_leaves,
     ratio,
     safe_increment,
     transformation,
 )
-from optax.optimizers._parts import divisor, wide_slot
+from optax.optimizers._parts import divisor
 from optax.transforms import (
     add_decayed_weights,
     clip_by_block_rms,
@@ -125,7 +126,7 @@ def scale_by_factored_rms(
     def init(params: Params) -> FactoredState:
         leaves, structure = jax.tree.flatten(params)
         treedef: Any = structure  # of a class that type checkers do not see
-        rows = [_moments(wide_slot(p, dtype=nu_dtype), least) for p in leaves]
+        rows = [_moments(new_slot(p, dtype=nu_dtype, real=True), least) for p in leaves]
         R, C, v = (treedef.unflatten([row[i] for row in rows]) for i in range(3))
         return FactoredState(jnp.zeros([], jnp.int32), R, C, v)
 

@@ -24,7 +24,7 @@ from optax.core import (
     ratio,
     transformation,
 )
-from optax.optimizers._parts import divisor, wide_slot
+from optax.optimizers._parts import divisor, filled_slot
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["ScaleByRssState", "adagrad", "scale_by_rss"]
@@ -62,7 +62,7 @@ def scale_by_rss(initial_accumulator_value: Numeric = 0.1, eps: Numeric = 1e-7) 
     check_hyperparameter("eps", eps, least=0)
 
     def init(params: Params) -> ScaleByRssState:
-        return ScaleByRssState(wide_slot(params, initial_accumulator_value))
+        return ScaleByRssState(filled_slot(params, initial_accumulator_value))
 
     def update(
         updates: Updates, state: ScaleByRssState, params: Params | None = None

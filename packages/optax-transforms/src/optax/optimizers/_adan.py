@@ -32,14 +32,12 @@ from optax.core import (
     moving_average,
     new_slot,
     over_leaves,
-    ratio,
     safe_increment,
-    safe_sqrt,
     scaled,
     total_weight,
     transformation,
 )
-from optax.optimizers._parts import written_after
+from optax.optimizers._parts import over_root, written_after
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["ScaleByAdanState", "adan", "scale_by_adan"]
@@ -135,7 +133,7 @@ def scale_by_adan(
             v = moving_average(d, v, b2)
             n = moving_average(abs_sq(g + scaled(d, b2)), n, b3)
             direction = debias(m, c1) + scaled(debias(v, c2), b2)
-            u = ratio(direction, safe_sqrt(debias(n, c3) + eps_root) + eps)
+            u = over_root(direction, debias(n, c3), eps, eps_root)
             return u, m, v, n, written_after(g, v + n, state.t)
 
         updates, m, v, n, g = over_leaves(rule, updates, state.m, state.v, state.n, state.g)

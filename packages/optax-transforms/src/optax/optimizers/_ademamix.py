@@ -35,14 +35,13 @@ from optax.core import (
     moving_average,
     new_slot,
     over_leaves,
-    ratio,
     safe_increment,
-    safe_sqrt,
     scaled,
     scheduled,
     total_weight,
     transformation,
 )
+from optax.optimizers._parts import over_root
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = [
@@ -160,7 +159,7 @@ def scale_by_ademamix(
             m2 = moving_average(g, m2, slow)
             v = moving_average(abs_sq(g), v, b2)
             direction = debias(m1, c1) + scaled(m2, weight)
-            return ratio(direction, safe_sqrt(debias(v, c2) + eps_root) + eps), m1, m2, v
+            return over_root(direction, debias(v, c2), eps, eps_root), m1, m2, v
 
         updates, m1, m2, nu = over_leaves(rule, updates, state.m1, state.m2, state.nu)
         return updates, ScaleByAdemamixState(t, safe_increment(state.count_m2), m1, m2, nu)
@@ -284,7 +283,7 @@ def scale_by_simplified_ademamix(
         def rule(g: jax.Array, m: jax.Array, n: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             m = scaled(m, b1) + g
             n = moving_average(abs_sq(g), n, b2)
-            return ratio(m + scaled(g, alpha), safe_sqrt(debias(n, c2) + eps_root) + eps), m, n
+            return over_root(m + scaled(g, alpha), debias(n, c2), eps, eps_root), m, n
 
         updates, m, n = over_leaves(rule, updates, state.m, state.n)
         return updates, ScaleBySimplifiedAdEMAMixState(t, m, n)

@@ -32,7 +32,7 @@ from optax.core import (
     scaled,
     transformation,
 )
-from optax.optimizers._parts import over
+from optax.optimizers._parts import filled_slot, over
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
 __all__ = ["COCOBState", "cocob", "scale_by_cocob"]
@@ -83,13 +83,10 @@ def scale_by_cocob(alpha: Numeric = 100.0, eps: Numeric = 1e-8) -> GradientTrans
     check_hyperparameter("eps", eps, least=0)
 
     def init(params: Params) -> COCOBState:
-        def filled(x: jax.Array) -> jax.Array:
-            return x if not jnp.issubdtype(x.dtype, jnp.floating) else x + jnp.asarray(eps, x.dtype)
-
         return COCOBState(
             init_particles=copy_slot(params, decay=0),
             cumulative_gradients=new_slot(params),
-            scale=jax.tree.map(filled, new_slot(params, real=True)),
+            scale=filled_slot(params, eps),
             subgradients=new_slot(params, real=True),
             reward=new_slot(params, real=True),
         )

@@ -35,7 +35,6 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._parts import wide_slot
 from optax.transforms import add_decayed_weights
 
 __all__ = ["MadgradState", "madgrad", "scale_by_madgrad"]
@@ -90,7 +89,7 @@ def scale_by_madgrad(
 
     def init(params: Params) -> MadgradState:
         s = new_slot(params)
-        return MadgradState(jnp.zeros([], jnp.int32), wide_slot(params), s, copy_slot(params, decay=0))
+        return MadgradState(jnp.zeros([], jnp.int32), new_slot(params, real=True), s, copy_slot(params, decay=0))
 
     def update(updates: Updates, state: MadgradState, params: Params | None = None) -> tuple[Updates, MadgradState]:
         params = require_params(params)

@@ -36,7 +36,7 @@ from optax.core import (
     tree,
     vary_like,
 )
-from optax.optimizers._parts import divisor, wide_slot
+from optax.optimizers._parts import divisor
 from optax.transforms import scale_by_learning_rate
 from optax.transforms._precision import is_zero
 
@@ -103,7 +103,7 @@ def scale_by_novograd(
 
     def init(params: Params) -> ScaleByNovogradState:
         m = new_slot(params, decay=b1, dtype=mu_dtype)
-        v = jax.tree.map(lambda p: vary_like(wide_slot(jnp.zeros([], tree.dtype(p))), p), params)
+        v = jax.tree.map(lambda p: vary_like(new_slot(jnp.zeros([], tree.dtype(p)), real=True), p), params)
         return ScaleByNovogradState(jnp.zeros([], jnp.int32), m, v)
 
     def update(

@@ -28,10 +28,14 @@ from optax.core import (
 from optax.transforms._precision import is_zero, wide_dtype
 
 
-def wide_slot(params: Params, value: Numeric = 0.0, dtype: DTypeLike | None = None) -> PyTree:
-    """A real slot that starts from `value`: in float32 or wider, since squares underflow in float16."""
+def filled_slot(params: Params, value: Numeric, dtype: DTypeLike | None = None) -> PyTree:
+    """A slot as `new_slot(params, dtype=dtype, real=True)` makes it, but filled with `value`; integers stay 0."""
     zeros = new_slot(params, dtype=dtype, real=True)
-    return zeros if is_zero(value) else jax.tree.map(lambda v: v + jnp.asarray(value, v.dtype), zeros)
+    if is_zero(value):
+        return zeros
+    return jax.tree.map(
+        lambda v: v + jnp.asarray(value, v.dtype) if jnp.issubdtype(v.dtype, jnp.floating) else v, zeros
+    )
 
 
 def divisor(v: jax.Array) -> jax.Array:

@@ -34,7 +34,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._parts import wide_slot
+from optax.optimizers._parts import filled_slot
 from optax.transforms import scale_by_learning_rate, trace
 
 __all__ = [
@@ -131,7 +131,7 @@ def scale_by_rms(
     _check(decay, eps, initial_scale, nu_dtype)
 
     def init(params: Params) -> ScaleByRmsState | ScaleByRmsWithCountState:
-        v = wide_slot(params, initial_scale, nu_dtype)
+        v = filled_slot(params, initial_scale, nu_dtype)
         return ScaleByRmsWithCountState(jnp.zeros([], jnp.int32), v) if bias_correction else ScaleByRmsState(v)
 
     def update(updates: Updates, state: Any, params: Params | None = None) -> tuple[Updates, Any]:
@@ -186,7 +186,7 @@ def scale_by_stddev(
     _check(decay, eps, initial_scale, nu_dtype)
 
     def init(params: Params) -> ScaleByRStdDevState | ScaleByRStdDevWithCountState:
-        m, v = new_slot(params, dtype=nu_dtype), wide_slot(params, initial_scale, nu_dtype)
+        m, v = new_slot(params, dtype=nu_dtype), filled_slot(params, initial_scale, nu_dtype)
         if bias_correction:
             return ScaleByRStdDevWithCountState(jnp.zeros([], jnp.int32), m, v)
         return ScaleByRStdDevState(m, v)

@@ -26,7 +26,7 @@ from optax.core import (
     scaled,
     transformation,
 )
-from optax.optimizers._parts import wide_slot
+from optax.optimizers._parts import filled_slot
 from optax.transforms import scale
 
 __all__ = ["ScaleByRpropState", "rprop", "scale_by_rprop"]
@@ -84,7 +84,7 @@ def scale_by_rprop(
     check_hyperparameter("max_step_size", max_step_size, least=0)
 
     def init(params: Params) -> ScaleByRpropState:
-        return ScaleByRpropState(wide_slot(params, learning_rate), new_slot(params, decay=0))
+        return ScaleByRpropState(filled_slot(params, learning_rate), new_slot(params, decay=0))
 
     def update(
         updates: Updates, state: ScaleByRpropState, params: Params | None = None

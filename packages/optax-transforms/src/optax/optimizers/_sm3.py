@@ -32,7 +32,7 @@ from optax.core import (
     scaled,
     transformation,
 )
-from optax.optimizers._parts import divisor, wide_slot
+from optax.optimizers._parts import divisor
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["ScaleBySM3State", "scale_by_sm3", "sm3"]
@@ -79,7 +79,7 @@ def scale_by_sm3(b1: Numeric = 0.9, b2: Numeric = 1.0, eps: Numeric = 1e-8) -> G
     check_hyperparameter("eps", eps, least=0)
 
     def init(params: Params) -> ScaleBySM3State:
-        M = jax.tree.map(lambda p: _no_covers(wide_slot(p)), params)
+        M = jax.tree.map(lambda p: _no_covers(new_slot(p, real=True)), params)
         return ScaleBySM3State(M, new_slot(params, decay=b1))
 
     def update(

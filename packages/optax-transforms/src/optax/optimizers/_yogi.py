@@ -34,7 +34,7 @@ from optax.core import (
     tree,
 )
 from optax.optimizers._adam import ScaleByAdamState
-from optax.optimizers._parts import mean_estimate, over_root
+from optax.optimizers._parts import filled_slot, mean_estimate, over_root
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["scale_by_yogi", "yogi"]
@@ -88,7 +88,7 @@ def scale_by_yogi(
         return ScaleByAdamState(
             count=jnp.zeros([], jnp.int32),
             mu=tree.full_like(new_slot(params, decay=b1, dtype=mu_dtype), initial_accumulator_value),
-            nu=tree.full_like(new_slot(params, dtype=nu_dtype, real=True), initial_accumulator_value),
+            nu=filled_slot(params, initial_accumulator_value, nu_dtype),
         )
 
     def update(
