@@ -20,6 +20,7 @@ def check_hyperparameter(
     most: float = math.inf,
     below: float = math.inf,
     schedule: bool = False,
+    array: bool = False,
 ) -> None:
     """Reject a hyperparameter that cannot be meant.
 
@@ -32,6 +33,7 @@ def check_hyperparameter(
       most: the largest value that makes sense.
       below: a bound that it must stay under.
       schedule: whether a function of the step count will do too.
+      array: whether an array of any shape will do too; all of its elements have to be within the bounds.
 
     Raises:
       TypeError: `value` is of another kind.
@@ -39,18 +41,18 @@ def check_hyperparameter(
     """
     if isinstance(value, jax.core.Tracer) or (schedule and callable(value)):
         return
-    if not _is_real_scalar(value):
+    if not _is_real(value, array):
         wanted = "a real number or a schedule (a function of the step count)" if schedule else "a real number"
         shape = f" of shape {value.shape}" if getattr(value, "shape", ()) else ""
         raise TypeError(f"{name} must be {wanted}, not {value!r}{shape}")
-    number = _as_float(value)
+    number = _as_floats(value)
     rules = {
         f"at least {least}": number >= least,
-        f"above {above}": number > above or above == -math.inf,
+        f"above {above}": (number > above) | (above == -math.inf),
         f"at most {most}": number <= most,
-        f"below {below}": number < below or below == math.inf,
+        f"below {below}": (number < below) | (below == math.inf),
     }
-    if math.isnan(number) or not all(rules.values()):
+    if np.isnan(number).any() or not all(rule.all() for rule in rules.values()):
         bounds = [rule for rule in rules if not rule.endswith("inf")]
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value}")
 
@@ -101,14 +103,15 @@ def check_dtype(name: str, dtype: Any) -> None:
         raise TypeError(f"{name} must be a floating dtype, not {dtype!r}")
 
 
-def _as_float(value: Any) -> float:
+def _as_floats(value: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     try:
-        return float(value)
+        return np.asarray(value).astype(np.float64)
     except OverflowError:  # an integer of hundreds of digits
-        return math.inf if value > 0 else -math.inf
+        return np.asarray(math.inf if value > 0 else -math.inf)
 
 
-def _is_real_scalar(value: Any) -> bool:
+def _is_real(value: Any, array: bool) -> bool:
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        return value.ndim == 0 and bool(jax.numpy.issubdtype(value.dtype, np.number)) and not np.iscomplexobj(value)
+        scalar = value.ndim == 0 or array
+        return scalar and bool(jax.numpy.issubdtype(value.dtype, np.number)) and not np.iscomplexobj(value)
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
