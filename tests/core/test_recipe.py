@@ -30,7 +30,7 @@ import dataclasses
 import enum
 from typing import Any, NamedTuple
 
-from optax.core import GradientTransformation, leafwise, scaled, transformation
+from optax.core import GradientTransformation, Recipe, leafwise, scaled, transformation
 
 
 class Spec(NamedTuple):
@@ -64,6 +64,28 @@ def schedule(count, start=0.1):
 def holding(value, other=None, *more, keyword=3, **rest):
     """Multiply by 2, whatever it holds."""
     return leafwise(lambda g: scaled(g, 2.0))
+
+
+class Scaling:
+    """A factory that a call makes."""
+
+    def __init__(self, unit):
+        self.unit = unit
+        self._recipe = Recipe.of(Scaling, unit)
+
+    def __call__(self, value, more=()):
+        tx = leafwise(lambda g: scaled(g, self.unit * value))
+        tx._recipe = Recipe.of(self, value, **({"more": more} if more else {}))
+        return tx
+
+    def __repr__(self):
+        return repr(self._recipe)
+
+    def __eq__(self, other):
+        return isinstance(other, Scaling) and self._recipe == other._recipe
+
+    def __hash__(self):
+        return hash(self._recipe)
 '''
 
 
@@ -420,6 +442,34 @@ def test_replacing_a_function_forgets_the_call() -> None:
     tx = optax.adam(0.1)._replace(init=lambda params: ())
     assert repr(tx).startswith("GradientTransformationExtraArgs(init=<function")
     assert tx != optax.adam(0.1)
+
+
+# Factories that were made by a call
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_results_of_a_factory_that_a_call_has_made_are_values(they: Any, name: str) -> None:
+    tx = they.Scaling(2.0)(3, more=[1])
+    assert repr(tx) == "third_party.Scaling(2.0)(3, [1])"
+    for again in (they.Scaling(2.0)(3, more=[1]), rebuilt(tx), COPIES[name](tx)):
+        assert again == tx
+        assert hash(again) == hash(tx)
+        assert float(again.update(jnp.float32(1), ())[0]) == 6
+    assert tx != they.Scaling(1.0)(3, more=[1])
+    assert tx != they.Scaling(2.0)(3)
+
+
+def test_a_factory_that_a_call_has_made_is_an_argument(they: Any) -> None:
+    tx = they.holding(they.Scaling(2.0))
+    assert repr(tx) == "third_party.holding(third_party.Scaling(2.0))"
+    assert rebuilt(tx) == tx != they.holding(they.Scaling(3.0))
+
+
+def test_a_recipe_keeps_what_it_was_given(they: Any) -> None:
+    more = [1]
+    tx = they.Scaling(2.0)(3, more)
+    more.append(2)
+    assert tx == they.Scaling(2.0)(3, [1])
 
 
 # In compiled functions

@@ -34,13 +34,17 @@ class Recipe:
     Two recipes are equal when factory and arguments are: arrays by dtype, shape and contents, containers member
     by member, everything else by its own equality. What cannot be hashed (a mutable object of the user's) is equal
     to itself only.
+
+    The factory may itself be a value that a call has made, and has the recipe of that call as `_recipe`: it is then
+    printed as that call, and compared and pickled as a value.
     """
 
     __slots__ = ("arguments", "factory")
 
     def __init__(self, factory: Callable[..., Any], arguments: inspect.BoundArguments):
+        copied = {name: _copied(x) for name, x in arguments.arguments.items()}
         self.factory = factory
-        self.arguments = arguments
+        self.arguments = inspect.BoundArguments(arguments.signature, copied)
 
     @classmethod
     def of(cls, factory: Callable[..., Any], *args: Any, **kwargs: Any) -> "Recipe":
@@ -72,8 +76,12 @@ class Recipe:
                 shown.append(f"{parameter.name}={_show(value)}")
             else:
                 shown.append(_show(value))
-        module, name = address(self.factory) or (self.factory.__module__, self.factory.__qualname__)
-        return f"{module}.{name}({', '.join(shown)})"
+        return f"{self._spelled_factory()}({', '.join(shown)})"
+
+    def _spelled_factory(self) -> str:
+        if _is_made(self.factory):
+            return repr(self.factory)
+        return ".".join(address(self.factory) or (self.factory.__module__, self.factory.__qualname__))
 
     def _key(self) -> Hashable:
         bound = inspect.BoundArguments(self.arguments.signature, dict(self.arguments.arguments))
@@ -87,6 +95,8 @@ class Recipe:
         return hash(self._key())
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if _is_made(self.factory):
+            return _recipe_of, (self.factory, self.arguments.args, self.arguments.kwargs)
         found = address(self.factory)
         if found is None:
             raise pickle.PicklingError(
@@ -108,12 +118,17 @@ def recorded(attach: Callable[[R, Recipe], R]) -> Callable[[Callable[P, R]], Cal
                 bound = signature.bind(*args, **kwargs)
             except TypeError:
                 return factory(*args, **kwargs)  # raises Python's own message, which names the function
-            bound.arguments.update({name: _copied(x) for name, x in bound.arguments.items()})
-            return attach(factory(*bound.args, **bound.kwargs), Recipe(call, bound))
+            recipe = Recipe(call, bound)
+            return attach(factory(*recipe.arguments.args, **recipe.arguments.kwargs), recipe)
 
         return call
 
     return decorate
+
+
+def _is_made(factory: Any) -> bool:
+    """Whether a factory is a value that a call has made."""
+    return isinstance(getattr(factory, "_recipe", None), Recipe)
 
 
 def _copied(x: Any) -> Any:
@@ -148,7 +163,11 @@ def _attribute(module: Any, name: str) -> Any:
 
 
 def _recipe_at(module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recipe:
-    return Recipe.of(_attribute(importlib.import_module(module), name), *args, **kwargs)
+    return _recipe_of(_attribute(importlib.import_module(module), name), args, kwargs)
+
+
+def _recipe_of(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recipe:
+    return Recipe.of(factory, *args, **kwargs)
 
 
 def _key(x: Any) -> Hashable:
