@@ -8,7 +8,7 @@ u = scale * P * base(r)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -79,7 +79,7 @@ def scale_by_galore(
     update_proj_gap: int = 200,
     scale: Numeric = 1.0,
     base_optimizer: GradientTransformation | None = None,
-    weight_dimension_numbers: Any = None,
+    weight_dimension_numbers: PyTree | Callable[[Params], PyTree] | None = None,
 ) -> GradientTransformationExtraArgs:
     """Run an optimizer on low-rank projections of the gradients of matrices.
 
@@ -238,7 +238,7 @@ def galore(
     base_optimizer: GradientTransformation | None = None,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: MaskOrFn = None,
-    weight_dimension_numbers: Any = None,
+    weight_dimension_numbers: PyTree | Callable[[Params], PyTree] | None = None,
 ) -> GradientTransformationExtraArgs:
     """GaLore: Adam, or another optimizer, on low-rank projections of the gradients of matrices.
 

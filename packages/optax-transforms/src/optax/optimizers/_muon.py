@@ -100,7 +100,7 @@ def scale_by_muon(
     nesterov: bool = True,
     adaptive: bool = False,
     preconditioning: str = "frobenius",
-    weight_dimension_numbers: Any = None,
+    weight_dimension_numbers: PyTree | Callable[[Params], PyTree] | None = None,
 ) -> GradientTransformation:
     """Orthogonalize the momentum of each matrix.
 
@@ -240,7 +240,7 @@ def muon(
     adam_eps_root: Numeric = 0.0,
     adam_weight_decay: ScalarOrSchedule = 0.0,
     adam_learning_rate: ScalarOrSchedule | None = None,
-    muon_weight_dimension_numbers: Any = None,
+    muon_weight_dimension_numbers: PyTree | Callable[[Params], PyTree] | None = None,
     consistent_rms: Numeric | None = None,
     adam_nu_dtype: DTypeLike | None = None,
 ) -> GradientTransformationExtraArgs:

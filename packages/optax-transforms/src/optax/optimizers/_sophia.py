@@ -291,7 +291,8 @@ def _scale_by_sophia(
 
 def _print_win_rate(steps: Updates, clip_threshold: Numeric | None) -> None:
     steps = without_float0(steps)
-    within = jax.tree.map(lambda u: jnp.abs(u) < (jnp.inf if clip_threshold is None else clip_threshold), steps)
+    limit = jnp.asarray(jnp.inf if clip_threshold is None else clip_threshold, jnp.float32)
+    within = jax.tree.map(lambda u: jnp.abs(u).astype(jnp.float32) < limit, steps)
     rate = tree.sum(tree.cast(within, jnp.float32)) / max(tree.size(steps), 1)
     jax.debug.print("sophia: {:.3f} of the elements are not clipped", rate)
 
