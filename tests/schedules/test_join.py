@@ -89,9 +89,9 @@ def test_later_changes_to_the_lists_do_not_matter():
         (1, [3], r"1 schedules need 0 boundaries between them, got 1: \[3\]"),
         (3, [10], r"3 schedules need 2 boundaries between them, got 1: \[10\]"),
         (2, [10, 20], r"2 schedules need 1 boundaries between them, got 2: \[10, 20\]"),
-        (3, [20, 10], r"boundaries must be in ascending order, got \[20, 10\]"),
-        (2, [-1], r"boundaries\[0\] must be >= 0, got -1"),
-        (3, [1, float("nan")], r"boundaries\[1\] must be >= 0, got nan"),
+        (3, [20, 10], r"boundaries must be in ascending order, not \[20, 10\]"),
+        (2, [-1], r"boundaries\[0\] must be at least 0, not -1"),
+        (3, [1, float("nan")], r"boundaries\[1\] must be at least 0, not nan"),
     ],
 )
 def test_boundaries_are_checked(n, boundaries, message):
@@ -100,7 +100,9 @@ def test_boundaries_are_checked(n, boundaries, message):
 
 
 def test_schedules_are_checked():
-    with pytest.raises(TypeError, match=r"schedules\[1\] must be a function of the count, got 0\.1"):
+    with pytest.raises(
+        TypeError, match=r"schedules\[1\] must be a schedule \(a function of the step count\), not 0\.1"
+    ):
         join_schedules([constant_schedule(1.0), 0.1], [3])
-    with pytest.raises(TypeError, match=r"boundaries\[0\] must be a real number, got '3'"):
+    with pytest.raises(TypeError, match=r"boundaries\[0\] must be a real number, not '3'"):
         join_schedules([constant_schedule(1.0)] * 2, ["3"])

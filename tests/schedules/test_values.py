@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import optax.schedules
+from contract.test_schedules import FACTORIES
 from optax import schedules
 from x64 import enable_x64
 
@@ -19,13 +20,46 @@ CALLS = {
     "cosine": lambda: schedules.cosine_decay_schedule(0.5, 7, alpha=0.1, exponent=1.5),
     "warmup_constant": lambda: schedules.warmup_constant_schedule(0.0, 0.3, 4),
     "warmup_cosine": lambda: schedules.warmup_cosine_decay_schedule(0.0, 1.0, 3, 9, 0.1),
+    "exponential": lambda: schedules.exponential_decay(1.0, 3, 0.8, 2, end_value=0.3),
+    "stairs": lambda: schedules.exponential_decay(1.0, 3, 0.5, 1, staircase=True, end_value=0.1),
+    "multi_step": lambda: schedules.multi_step_schedule(1.0, [3, 3, 8], 0.5),
+    "piecewise_constant": lambda: schedules.piecewise_constant_schedule(0.3, {3: 2.0, 8: 0.5}),
+    "piecewise_linear": lambda: schedules.piecewise_interpolate_schedule("linear", 0.3, {3: 2.0, 8: 0.5}),
+    "piecewise_cosine": lambda: schedules.piecewise_interpolate_schedule("cosine", 0.3, {0: 2.0, 8: 0.0}),
+    "linear_onecycle": lambda: schedules.linear_onecycle_schedule(10, 1.0, final_div_factor=10.0),
+    "cosine_onecycle": lambda: schedules.cosine_onecycle_schedule(10, 1.0, 0.25, 10.0, 2.0),
+    "warmup_exponential": lambda: schedules.warmup_exponential_decay_schedule(0, 1.0, 3, 2, 0.5, 1, end_value=0.1),
+    "sgdr": lambda: schedules.sgdr_schedule(
+        [{"init_value": 0.0, "peak_value": p, "warmup_steps": 2, "decay_steps": 5} for p in (1.0, 0.5)]
+    ),
+    "warmup_stable_decay": lambda: schedules.warmup_stable_decay_schedule(0.0, 1.0, 2, 10, 0.5, 0.1),
+    "cosine_cycles": lambda: schedules.cosine_cycles_schedule(0.0, 1.0, 1, 3, 2, 0.1, 2, 0.5),
+    "rex": lambda: schedules.rex_schedule(1.0, 9, 0.1),
+    "add": lambda: schedules.add_schedules(schedules.linear_schedule(0.0, 1.0, 4), 0.5),
+    "multiply": lambda: 2 * schedules.linear_schedule(0.0, 1.0, 4),
+    "clip": lambda: schedules.clip_schedule(schedules.linear_schedule(0.0, 1.0, 8), 0.2, 0.7),
+    "shift": lambda: schedules.shift_schedule(schedules.linear_schedule(0.0, 1.0, 4), 3),
+    "stretch": lambda: schedules.stretch_schedule(schedules.linear_schedule(0.0, 1.0, 4), 2),
+    "warmup": lambda: schedules.warmup(schedules.linear_schedule(1.0, 0.0, 4), 3),
+    "cooldown": lambda: schedules.cooldown(schedules.constant_schedule(1.0), 4, 5, shape="cosine"),
     "join": lambda: schedules.join_schedules(
         [schedules.linear_schedule(0.0, 1.0, 4), schedules.constant_schedule(2.0), schedules.linear_schedule(1, 0, 3)],
         [4, 6],
     ),
 }
+# Those that never come to an end.
+ENDLESS = {
+    "step": lambda: schedules.step_schedule(1.0, 4, 0.5),
+    "inverse_sqrt": lambda: schedules.inverse_sqrt_schedule(1.0, 4),
+    "inverse_time": lambda: schedules.inverse_time_schedule(1.0, 4, 2.0),
+    "inverse_time_stairs": lambda: schedules.inverse_time_schedule(1.0, 4, 2.0, staircase=True),
+    "power": lambda: schedules.power_schedule(0.4, 0.8, tokens_per_step=0.5),
+    "cyclic": lambda: schedules.cyclic_schedule(0.1, 1.0, 2, 3, 0.5, 0.99),
+    "triangular": lambda: schedules.cyclic_schedule(0.1, 1.0, 3),
+}
 COUNTS = range(12)
-every = pytest.mark.parametrize("make", CALLS.values(), ids=CALLS)
+every = pytest.mark.parametrize("make", [*CALLS.values(), *ENDLESS.values()], ids=[*CALLS, *ENDLESS])
+ending = pytest.mark.parametrize("make", CALLS.values(), ids=CALLS)
 
 
 @every
@@ -39,16 +73,19 @@ def test_jit_vmap_and_arrays_agree_with_single_counts(make):
     np.testing.assert_allclose(jax.lax.map(s, counts), single, 1e-6, 1e-7)
 
 
+KINDS = [int, float, np.int64, np.float32, np.uint8, jnp.int32, jnp.int8, jnp.uint32, jnp.float32, jnp.bfloat16]
+
+
 @every
-@pytest.mark.parametrize(
-    "convert",
-    [int, float, np.int64, np.float32, np.uint8, jnp.int32, jnp.int8, jnp.uint32, jnp.float32, jnp.bfloat16],
-    ids=lambda c: f"{c.__module__}.{c.__name__}",
-)
-def test_the_value_is_a_strongly_typed_float32_whatever_the_count_is(make, convert):
-    value = make()(convert(5))
-    assert (value.shape, value.dtype, value.weak_type) == ((), jnp.float32, False)
-    assert value == make()(5)
+def test_the_value_is_a_strongly_typed_float32_whatever_the_count_is(make):
+    s = make()
+    values = [s(convert(5)) for convert in KINDS]
+    assert {(v.shape, v.dtype, v.weak_type) for v in values} == {((), np.dtype("float32"), False)}
+    np.testing.assert_allclose(values, values[0], 2e-7)
+
+
+def test_the_table_has_every_factory():
+    assert {make().name for make in (CALLS | ENDLESS).values()} == FACTORIES.keys()
 
 
 @every
@@ -57,7 +94,7 @@ def test_float64_under_x64(make):
         for count in (5, 5.0, np.int32(5), jnp.int32(5), jnp.float32(5), jnp.uint64(5)):
             value = make()(count)
             assert (value.dtype, value.weak_type) == (jnp.float64, False)
-            assert value == make()(5)
+            np.testing.assert_allclose(value, make()(5), 1e-15)
 
 
 @every
@@ -67,7 +104,7 @@ def test_negative_counts_are_the_beginning(make):
         assert s(count) == s(0)
 
 
-@every
+@ending
 def test_after_the_end_nothing_changes(make):
     s = make()
     for count in (100, 1e9, 2**31 - 1, 2**31, 2**62, jnp.int32(2**31 - 1), jnp.uint32(2**32 - 1), float("inf")):
@@ -78,6 +115,13 @@ def test_after_the_end_nothing_changes(make):
 def test_half_steps_lie_between(make):
     s = make()
     assert min(s(1), s(2)) <= s(1.5) <= max(s(1), s(2))
+
+
+@pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
+def test_what_never_ends_stays_finite(make):
+    s = make()
+    for count in (2**31 - 1, 2**31, 2**62, jnp.uint32(2**32 - 1), float("inf")):
+        assert 0 <= s(count) <= 1
 
 
 @every
@@ -94,7 +138,7 @@ def test_equals_another_one_made_alike(make):
     assert make() == make()
     assert hash(make()) == hash(make())
     assert make() is not make()
-    assert [other() == make() for other in CALLS.values()].count(True) == 1
+    assert [other() == make() for other in (CALLS | ENDLESS).values()].count(True) == 1
     assert make() != "a schedule"
 
 
@@ -165,6 +209,36 @@ SWEEPS = {
     "cosine": (schedules.cosine_decay_schedule, (0.7, 6.0, 0.1, 0.5)),
     "warmup_constant": (schedules.warmup_constant_schedule, (0.1, 1.0, 6.0)),
     "warmup_cosine": (schedules.warmup_cosine_decay_schedule, (0.1, 1.0, 3.0, 9.0, 0.05, 0.5)),
+    "exponential": (schedules.exponential_decay, (0.3, 6.0, 0.5, 2.0)),
+    "bounded_exponential": (lambda *a: schedules.exponential_decay(*a[:4], end_value=a[4]), (0.3, 6.0, 0.5, 2.0, 0.2)),
+    "growth": (lambda *a: schedules.exponential_decay(*a, end_value=2.0), (0.3, 6.0, 1.5, 2.0)),
+    "multi_step": (lambda v, a, b, r: schedules.multi_step_schedule(v, [a, b], r), (0.3, 2.0, 6.0, 0.5)),
+    "piecewise_constant": (lambda v, *s: schedules.piecewise_constant_schedule(v, {2: s[0], 9: s[1]}), (0.3, 0.5, 1.5)),
+    "piecewise_cosine": (
+        lambda v, *s: schedules.piecewise_interpolate_schedule("cosine", v, {2: s[0], 9: s[1]}),
+        (0.3, 0.5, 1.5),
+    ),
+    "linear_onecycle": (lambda *a: schedules.linear_onecycle_schedule(9, a[0], 0.25, 0.7, *a[1:]), (0.3, 1.9, 1.8)),
+    "cosine_onecycle": (lambda *a: schedules.cosine_onecycle_schedule(9, a[0], 0.25, *a[1:]), (0.3, 1.9, 1.8)),
+    "warmup_exponential": (schedules.warmup_exponential_decay_schedule, (0.1, 1.0, 3.0, 3.0, 0.5, 3.0)),
+    "warmup_stable_decay": (schedules.warmup_stable_decay_schedule, (0.1, 1.0, 3.0, 9.0, 3.0, 0.2)),
+    "cosine_cycles": (
+        lambda *a: schedules.cosine_cycles_schedule(*a[:4], 2, *a[4:]),
+        (0.1, 1.0, 2.0, 6.0, 0.2, 1.0, 0.5),
+    ),
+    "inverse_sqrt": (schedules.inverse_sqrt_schedule, (0.3, 6.0)),
+    "inverse_time": (schedules.inverse_time_schedule, (0.3, 6.0, 0.5)),
+    "power": (lambda *a: schedules.power_schedule(0.7, a[0], -a[1], a[2]), (0.9, 0.5, 0.5)),
+    "rex": (schedules.rex_schedule, (0.3, 6.0, 0.1)),
+    "cyclic": (schedules.cyclic_schedule, (0.1, 1.0, 3.0, 6.0, 0.4, 0.45)),
+    "clip": (lambda *a: schedules.clip_schedule(schedules.linear_schedule(0.0, 1.0, a[0]), *a[1:]), (9.0, 0.2, 0.8)),
+    "shift": (lambda *a: schedules.shift_schedule(schedules.linear_schedule(*a[:3]), a[3]), (0.1, 1.0, 6.0, 3.0)),
+    "stretch": (lambda *a: schedules.stretch_schedule(schedules.linear_schedule(*a[:3]), a[3]), (0.1, 1.0, 3.0, 2.0)),
+    "warmup": (lambda *a: schedules.warmup(schedules.rex_schedule(*a[:2]), *a[2:]), (1.0, 6.0, 3.0, 0.1)),
+    "cooldown": (
+        lambda *a: schedules.cooldown(schedules.linear_schedule(*a[:3]), *a[3:]),
+        (0.1, 1.0, 6.0, 3.0, 3.0, 0.2),
+    ),
 }
 sweeps = pytest.mark.parametrize(("factory", "arguments"), SWEEPS.values(), ids=SWEEPS)
 
@@ -206,8 +280,22 @@ def test_derivatives_by_every_argument_are_finite_everywhere_and_right_between_t
             np.testing.assert_allclose(slopes[smooth, i], difference[smooth], 1e-6, 1e-8)
 
 
-@sweeps
-def test_lengths_of_zero_have_finite_derivatives_too(factory, arguments):
+# Those whose lengths divide the count.
+NEVER_ZERO = [
+    "exponential",
+    "bounded_exponential",
+    "growth",
+    "warmup_exponential",
+    "cosine_cycles",
+    "cyclic",
+    "stretch",
+]
+NEVER_ZERO += ["inverse_sqrt", "inverse_time"]
+
+
+@pytest.mark.parametrize("name", sorted(SWEEPS.keys() - NEVER_ZERO))
+def test_lengths_of_zero_have_finite_derivatives_too(name):
+    factory, arguments = SWEEPS[name]
     row = jnp.array([a if a < 2 else 0.0 for a in arguments])
     slopes = jax.jacrev(lambda row: factory(*row)(jnp.arange(4)))(row)
     assert jnp.isfinite(slopes).all()
@@ -216,13 +304,13 @@ def test_lengths_of_zero_have_finite_derivatives_too(factory, arguments):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: schedules.constant_schedule("1"), "value must be a real number, got '1'"),
-        (lambda: schedules.constant_schedule(None), "value must be a real number, got None"),
-        (lambda: schedules.constant_schedule(1j), "value must be a real number, got 1j"),
+        (lambda: schedules.constant_schedule("1"), "value must be a real number, not '1'"),
+        (lambda: schedules.constant_schedule(None), "value must be a real number, not None"),
+        (lambda: schedules.constant_schedule(1j), "value must be a real number, not 1j"),
         (lambda: schedules.linear_schedule(0, schedules.constant_schedule(1), 5), "end_value must be a real number"),
-        (lambda: schedules.linear_schedule(0, 1, None), "transition_steps must be a real number, got None"),
+        (lambda: schedules.linear_schedule(0, 1, None), "transition_steps must be a real number, not None"),
         (lambda: schedules.polynomial_schedule(0, 1, "2", 3), "power must be a real number"),
-        (lambda: schedules.cosine_decay_schedule(1, [5]), r"decay_steps must be a real number, got \[5\]"),
+        (lambda: schedules.cosine_decay_schedule(1, [5]), r"decay_steps must be a real number, not \[5\]"),
         (lambda: schedules.warmup_cosine_decay_schedule(0, "1", 2, 3), "peak_value must be a real number"),
     ],
 )
@@ -234,16 +322,19 @@ def test_what_is_no_number_is_refused(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: schedules.linear_schedule(0, 1, -1), "transition_steps must be >= 0, got -1"),
-        (lambda: schedules.linear_schedule(0, 1, float("nan")), "transition_steps must be >= 0, got nan"),
-        (lambda: schedules.linear_schedule(0, 1, 5, -2), "transition_begin must be >= 0, got -2"),
-        (lambda: schedules.polynomial_schedule(0, 1, 0, 5), "power must be > 0, got 0"),
-        (lambda: schedules.polynomial_schedule(0, 1, 1, jnp.int32(-5)), "transition_steps must be >= 0"),
-        (lambda: schedules.cosine_decay_schedule(1, -5), "decay_steps must be >= 0, got -5"),
-        (lambda: schedules.cosine_decay_schedule(1, 5, exponent=-1.0), r"exponent must be > 0, got -1\.0"),
-        (lambda: schedules.warmup_constant_schedule(0, 1, -3), "warmup_steps must be >= 0, got -3"),
-        (lambda: schedules.warmup_cosine_decay_schedule(0, 1, -3, 5), "warmup_steps must be >= 0, got -3"),
-        (lambda: schedules.warmup_cosine_decay_schedule(0, 1, 5, 4), "must be >= warmup_steps=5, got 4"),
+        (lambda: schedules.linear_schedule(0, 1, -1), "transition_steps must be at least 0, not -1"),
+        (lambda: schedules.linear_schedule(0, 1, float("nan")), "transition_steps must be at least 0, not nan"),
+        (lambda: schedules.linear_schedule(0, 1, 5, -2), "transition_begin must be at least 0, not -2"),
+        (lambda: schedules.polynomial_schedule(0, 1, 0, 5), "power must be above 0, not 0"),
+        (lambda: schedules.polynomial_schedule(0, 1, 1, jnp.int32(-5)), "transition_steps must be at least 0"),
+        (lambda: schedules.cosine_decay_schedule(1, -5), "decay_steps must be at least 0, not -5"),
+        (lambda: schedules.cosine_decay_schedule(1, 5, exponent=-1.0), r"exponent must be above 0, not -1\.0"),
+        (lambda: schedules.warmup_constant_schedule(0, 1, -3), "warmup_steps must be at least 0, not -3"),
+        (lambda: schedules.warmup_cosine_decay_schedule(0, 1, -3, 5), "warmup_steps must be at least 0, not -3"),
+        (
+            lambda: schedules.warmup_cosine_decay_schedule(0, 1, 5, 4),
+            "decay_steps must be at least warmup_steps=5, not 4",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(make, message):

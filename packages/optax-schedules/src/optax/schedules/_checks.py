@@ -1,36 +1,41 @@
 """What a schedule refuses when it is made. Traced values pass: their numbers are not known yet."""
 
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-__all__ = ["known", "require_not_negative", "require_numbers", "require_positive"]
+from optax.core import check_hyperparameter
+
+__all__ = ["check_edges", "check_numbers", "check_schedule", "known"]
 
 
-def require_numbers(**named: Any) -> None:
-    """Raise a TypeError that names the argument which is not a real number or an array of them."""
+def check_numbers(
+    *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf, below: float = math.inf, **named: Any
+) -> None:
+    """Raise an error that names the argument which is no real number or array of them, NaN, or outside the bounds."""
     for name, x in named.items():
-        dtype = np.dtype(float) if isinstance(x, int | float) else getattr(x, "dtype", None)
-        if dtype is None or not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
-            raise TypeError(f"{name} must be a real number, got {x!r}")
+        check_hyperparameter(name, x, least=least, above=above, most=most, below=below, array=True)
 
 
-def require_not_negative(**named: Any) -> None:
-    """Raise an error that names the argument which is no number, or known to be negative or NaN."""
-    require_numbers(**named)
-    for name, x in named.items():
-        if known(x) and not np.all(np.asarray(x) >= 0):
-            raise ValueError(f"{name} must be >= 0, got {x!r}")
+def check_schedule(name: str, x: Any, *, number: bool = False) -> None:
+    """Raise a TypeError if `x` is no function of the count (nor a number, where that will do)."""
+    if callable(x):
+        return
+    if number:
+        check_hyperparameter(name, x, schedule=True, array=True)
+    else:
+        raise TypeError(f"{name} must be a schedule (a function of the step count), not {x!r}")
 
 
-def require_positive(**named: Any) -> None:
-    """Raise an error that names the argument which is no number, or known to be 0, negative or NaN."""
-    require_numbers(**named)
-    for name, x in named.items():
-        if known(x) and not np.all(np.asarray(x) > 0):
-            raise ValueError(f"{name} must be > 0, got {x!r}")
+def check_edges(name: str, edges: Sequence[Any]) -> None:
+    """Raise an error if these are not counts in ascending order, where they are known."""
+    for i, edge in enumerate(edges):
+        check_hyperparameter(f"{name}[{i}]", edge, least=0)
+    if any(a > b for a, b in pairwise(filter(known, edges))):
+        raise ValueError(f"{name} must be in ascending order, not {list(edges)}")
 
 
 def known(*numbers: Any) -> bool:

@@ -1,12 +1,11 @@
 """A value that does not change."""
 
 import jax
-import jax.numpy as jnp
 
 from optax.core import Numeric
-from optax.schedules._checks import require_numbers
-from optax.schedules._numbers import as_value
-from optax.schedules._value import ScheduleValue, schedule
+from optax.schedules._checks import check_numbers
+from optax.schedules._numbers import as_value, xp
+from optax.schedules._value import ScheduleValue, of_numbers, schedule
 
 __all__ = ["constant_schedule"]
 
@@ -27,10 +26,10 @@ def constant_schedule(value: Numeric) -> ScheduleValue:
     >>> constant_schedule(0.5)(100)
     Array(0.5, dtype=float32)
     """
-    require_numbers(value=value)
+    check_numbers(value=value)
 
     def rule(t: jax.Array) -> jax.Array:
         v = as_value(value)
-        return jnp.broadcast_to(v, jnp.broadcast_shapes(v.shape, t.shape))
+        return xp.broadcast_to(v, xp.broadcast_shapes(v.shape, t.shape))
 
-    return ScheduleValue(rule)
+    return of_numbers(rule)

@@ -1,15 +1,15 @@
 """Schedules one after the other."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optax.core import Numeric, Schedule
-from optax.schedules._checks import known, require_not_negative
-from optax.schedules._numbers import aligned, as_value
-from optax.schedules._value import ScheduleValue, schedule
+from optax.schedules._checks import check_edges, check_schedule
+from optax.schedules._numbers import aligned, xp
+from optax.schedules._value import ScheduleValue, of_numbers, schedule, value_at
 
 __all__ = ["join_schedules"]
 
@@ -43,37 +43,34 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[Numeric])
     _check(parts, edges)
 
     def rule(t: jax.Array) -> jax.Array:
-        value = as_value(parts[0](_within(t, 0, *edges[:1])))
+        value = value_at(parts[0], _within(t, 0, *edges[:1]))
         for i, begin in enumerate(edges):
-            later = as_value(parts[i + 1](_within(t, begin, *edges[i + 1 : i + 2])))
+            later = value_at(parts[i + 1], _within(t, begin, *edges[i + 1 : i + 2]))
             now, start = aligned(t, begin)
-            value = jnp.where(now >= start, later, value)
+            value = xp.where(now >= start, later, value)
         return value
 
-    return ScheduleValue(rule)
+    return of_numbers(rule)
 
 
 def _within(t: jax.Array, begin: Numeric, *end: Numeric) -> jax.Array:
     """The count since `begin`, moved to the nearest one that occurs before `end`."""
-    now, start, *stop = (jnp.maximum(x, 0) for x in aligned(t, begin, *end))
-    local = jnp.maximum(now - start, 0)
+    now, start, *stop = (xp.maximum(x, 0) for x in aligned(t, begin, *end))
+    local = xp.maximum(now - start, 0)
     if not stop:
         return local
-    last = stop[0] - start - (1 if jnp.issubdtype(now.dtype, jnp.integer) else 0)
-    return jnp.minimum(local, jnp.maximum(last, 0))
+    last = stop[0] - start - (1 if jnp.issubdtype(now.dtype, np.integer) else 0)
+    return xp.minimum(local, xp.maximum(last, 0))
 
 
 def _check(schedules: tuple[Schedule, ...], boundaries: tuple[Numeric, ...]) -> None:
     if not schedules:
         raise ValueError("schedules must not be empty")
     for i, part in enumerate(schedules):
-        if not callable(part):
-            raise TypeError(f"schedules[{i}] must be a function of the count, got {part!r}")
+        check_schedule(f"schedules[{i}]", part)
     if len(boundaries) != len(schedules) - 1:
         raise ValueError(
             f"{len(schedules)} schedules need {len(schedules) - 1} boundaries between them, "
             f"got {len(boundaries)}: {list(boundaries)}"
         )
-    require_not_negative(**{f"boundaries[{i}]": b for i, b in enumerate(boundaries)})
-    if any(a > b for a, b in pairwise(b for b in boundaries if known(b))):
-        raise ValueError(f"boundaries must be in ascending order, got {list(boundaries)}")
+    check_edges("boundaries", boundaries)

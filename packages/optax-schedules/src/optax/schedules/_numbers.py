@@ -4,18 +4,59 @@ Steps are counted in integers as long as everything they meet is an integer, so 
 before it is divided by a length: float32 cannot tell 2**24 from 2**24 + 1.
 """
 
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from optax.core import Numeric
 
-__all__ = ["aligned", "as_steps", "as_value", "interpolate", "phase", "power_of"]
+__all__ = [
+    "aligned",
+    "as_steps",
+    "as_value",
+    "geometric",
+    "in_python",
+    "interpolate",
+    "phase",
+    "power_of",
+    "stage",
+    "steps_of",
+    "xp",
+]
+
+
+class _Either:
+    """NumPy as long as all arrays are its own or numbers, and jax.numpy from the first array of JAX on.
+
+    A value that is asked for outside of any program, by a training loop or a log, costs a hundredth of a millisecond
+    so, and nothing is compiled for it.
+    """
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        in_numpy, in_jax = getattr(np, name), getattr(jnp, name)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            flat = itertools.chain.from_iterable(x if isinstance(x, list | tuple) else (x,) for x in args)
+            return (in_jax if any(isinstance(x, jax.Array) for x in flat) else in_numpy)(*args, **kwargs)
+
+        setattr(self, name, function)
+        return function
+
+
+if TYPE_CHECKING:
+    import jax.numpy as xp
+else:
+    xp = _Either()
 
 
 def as_value(x: Numeric) -> jax.Array:
     """`x` in the dtype of all schedule values: float32, or float64 under x64; strongly typed."""
-    return jnp.asarray(x).astype(jnp.result_type(float))
+    return xp.asarray(x).astype(jax.dtypes.canonicalize_dtype(np.float64))
 
 
 def as_steps(x: Numeric) -> jax.Array:
@@ -27,23 +68,23 @@ def as_steps(x: Numeric) -> jax.Array:
     Returns:
       A strongly typed array of the shape of `x`.
     """
-    dtype = jnp.result_type(int)
+    dtype = jax.dtypes.canonicalize_dtype(np.int64)
     largest = int(np.iinfo(dtype).max)
     if isinstance(x, int | float | np.integer | np.floating):
         number = float(x)
         x = int(x) if number.is_integer() and abs(number) <= largest else number
-    steps = jnp.asarray(x)
-    if not jnp.issubdtype(steps.dtype, jnp.integer):
+    steps = xp.asarray(x)
+    if not jnp.issubdtype(steps.dtype, np.integer):
         return as_value(steps)
-    if jnp.issubdtype(steps.dtype, jnp.unsignedinteger) and steps.dtype.itemsize >= dtype.itemsize:
-        steps = jnp.minimum(steps, largest)
+    if np.iinfo(steps.dtype).max > largest:
+        steps = xp.clip(steps, 0 if steps.dtype.kind == "u" else -largest, largest)
     return steps.astype(dtype)
 
 
 def aligned(*steps: Numeric) -> list[jax.Array]:
     """Numbers of steps in one dtype: integers if all are."""
     arrays = [as_steps(s) for s in steps]
-    if all(jnp.issubdtype(s.dtype, jnp.integer) for s in arrays):
+    if all(jnp.issubdtype(s.dtype, np.integer) for s in arrays):
         return arrays
     return [as_value(s) for s in arrays]
 
@@ -63,22 +104,52 @@ def phase(t: Numeric, begin: Numeric, steps: Numeric) -> tuple[jax.Array, jax.Ar
       f and r = 1 - f, both between 0 and 1, of the shape of `t`.
     """
     t, begin, steps = aligned(t, begin, steps)
-    begin, steps = jnp.maximum(begin, 0), jnp.maximum(steps, 0)
-    done = jnp.clip(t - begin, 0, steps)
+    begin, steps = xp.maximum(begin, 0), xp.maximum(steps, 0)
+    done = xp.clip(t - begin, 0, steps)
     left = steps - done
     inside = (done > 0) & (left > 0)
     over = (left == 0) & (t >= begin)
-    length = as_value(jnp.where(inside, steps, 1))
+    length = as_value(xp.where(inside, steps, 1))
     # the ends are not divided: a compiler may make x / x = x (1 / x) of it, which need not be 1
-    f = jnp.where(inside, as_value(done) / length, as_value(over))
-    r = jnp.where(inside, as_value(left) / length, as_value(~over))
+    f = xp.where(inside, as_value(done) / length, as_value(over))
+    r = xp.where(inside, as_value(left) / length, as_value(~over))
     return f, r
+
+
+def stage(t: jax.Array, edges: Sequence[Numeric] | jax.Array) -> jax.Array:
+    """How many of the edges, in ascending order, lie at or before `t`: an integer array of the shape of `t`."""
+    now, *begins = aligned(t, *edges)
+    return xp.searchsorted(xp.stack(begins), now, side="right") if begins else xp.zeros(t.shape, int)
+
+
+def in_python(op: Callable[[Any, Any], Any], a: Numeric, b: Numeric) -> Any:
+    """op(a, b): of two Python numbers in their own precision, of anything else as values."""
+    return op(a, b) if all(isinstance(x, int | float) for x in (a, b)) else op(as_value(a), as_value(b))
+
+
+def steps_of(length: Numeric, whole: Numeric) -> Numeric:
+    """A length in steps; one below 1 is a fraction of the steps in `whole`, rounded to whole steps where known."""
+    if isinstance(length, int | float):
+        if length == 0 or length >= 1:
+            return length
+        if isinstance(whole, int | float):
+            return round(length * whole)
+    n = as_value(length)
+    return xp.where(n < 1, n * as_value(whole), n)
+
+
+def geometric(ratio: Numeric, k: Numeric) -> jax.Array:
+    """ratio^k for ratio > 0, not above e^80, so that its derivatives are finite."""
+    # of a ratio near 1, float32 would keep too few digits for its thousandth power
+    known = isinstance(ratio, int | float)
+    log = math.log(ratio) if known else xp.log(as_value(ratio))
+    return xp.exp(xp.minimum(as_value(k) * as_value(log), 80))
 
 
 def power_of(x: jax.Array, p: Numeric) -> jax.Array:
     """x^p for x >= 0 and p > 0, with finite derivatives by both at x = 0 too."""
     positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1) ** as_value(p), 0)
+    return xp.where(positive, xp.where(positive, x, 1) ** as_value(p), 0)
 
 
 def interpolate(init: Numeric, end: Numeric, w: jax.Array, v: jax.Array) -> jax.Array:

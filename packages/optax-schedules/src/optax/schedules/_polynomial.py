@@ -1,12 +1,12 @@
 """Interpolation between two values by a power of the fraction that is left."""
 
 import jax
-import jax.numpy as jnp
 
 from optax.core import Numeric
-from optax.schedules._checks import require_not_negative, require_numbers, require_positive
-from optax.schedules._numbers import as_value, interpolate, phase, power_of
-from optax.schedules._value import ScheduleValue, schedule
+from optax.schedules._checks import check_numbers
+from optax.schedules._numbers import as_value, interpolate, phase, power_of, xp
+from optax.schedules._shapes import linear
+from optax.schedules._value import ScheduleValue, of_numbers, schedule
 
 __all__ = ["linear_schedule", "polynomial_schedule"]
 
@@ -37,14 +37,14 @@ def linear_schedule(
     >>> [linear_schedule(0.0, 1.0, 4)(t).item() for t in range(6)]
     [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     """
-    require_numbers(init_value=init_value, end_value=end_value)
-    require_not_negative(transition_steps=transition_steps, transition_begin=transition_begin)
+    check_numbers(init_value=init_value, end_value=end_value)
+    check_numbers(least=0, transition_steps=transition_steps, transition_begin=transition_begin)
 
     def rule(t: jax.Array) -> jax.Array:
         f, r = phase(t, transition_begin, transition_steps)
-        return interpolate(init_value, end_value, r, f)
+        return interpolate(init_value, end_value, *linear(f, r))
 
-    return ScheduleValue(rule)
+    return of_numbers(rule)
 
 
 @schedule
@@ -77,16 +77,16 @@ def polynomial_schedule(
     >>> [polynomial_schedule(1.0, 0.0, power=2, transition_steps=4)(t).item() for t in range(5)]
     [1.0, 0.5625, 0.25, 0.0625, 0.0]
     """
-    require_numbers(init_value=init_value, end_value=end_value)
-    require_positive(power=power)
-    require_not_negative(transition_steps=transition_steps, transition_begin=transition_begin)
+    check_numbers(init_value=init_value, end_value=end_value)
+    check_numbers(above=0, power=power)
+    check_numbers(least=0, transition_steps=transition_steps, transition_begin=transition_begin)
 
     def rule(t: jax.Array) -> jax.Array:
         f, r = phase(t, transition_begin, transition_steps)
         # 1 - r^p by way of log r, and that from f where r is almost 1: a difference of the two would have no digits
         early = f < 0.5
-        log_r = jnp.where(early, jnp.log1p(-jnp.where(early, f, 0)), jnp.log(jnp.where(r > 0, r, 1)))
-        w, v = power_of(r, power), jnp.where(r > 0, -jnp.expm1(as_value(power) * log_r), 1)
+        log_r = xp.where(early, xp.log1p(-xp.where(early, f, 0)), xp.log(xp.where(r > 0, r, 1)))
+        w, v = power_of(r, power), xp.where(r > 0, -xp.expm1(as_value(power) * log_r), 1)
         return interpolate(init_value, end_value, w, v)
 
-    return ScheduleValue(rule)
+    return of_numbers(rule)
