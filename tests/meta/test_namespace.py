@@ -155,7 +155,7 @@ def test_one_part_does_not_import_the_others(code: str, parts: set[str]) -> None
     assert found <= parts
     assert not {"chex", "absl", "tensorflow_probability"} & {*modules}
     if found <= {"core", "losses", "schedules"}:  # the small packages are small
-        assert len(modules) < 40, modules
+        assert len(modules) < 60, modules
 
 
 @pytest.mark.parametrize("part", PARTS)
