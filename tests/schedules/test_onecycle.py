@@ -66,7 +66,7 @@ def test_every_argument_may_be_traced():
     counts = jnp.arange(25)
     swept = jax.jit(jax.vmap(lambda row: linear_onecycle_schedule(*row)(counts)))(jnp.array([arguments] * 2))
     np.testing.assert_allclose(swept, [linear_onecycle_schedule(*arguments)(counts)] * 2, 1e-5, 1e-7)
-    slopes = jax.jacrev(lambda row: linear_onecycle_schedule(*row)(counts))(jnp.array(arguments))
+    slopes = jax.jit(jax.jacrev(lambda row: linear_onecycle_schedule(*row)(counts)))(jnp.array(arguments))
     assert jnp.isfinite(slopes).all()
     short = jax.jit(lambda n: linear_onecycle_schedule(n, 1.0)(jnp.arange(5)))(1.0)
     np.testing.assert_allclose(short, linear_onecycle_schedule(1, 1.0)(jnp.arange(5)), 1e-6)
