@@ -92,6 +92,11 @@ class TestClip:
         np.testing.assert_allclose(clip_schedule(UP, most=DOWN)(COUNTS), np.minimum(up, down), 1e-6)
         np.testing.assert_allclose(clip_schedule(UP, least=DOWN)(COUNTS), np.maximum(up, down), 1e-6)
 
+    def test_its_bounds_may_be_traced(self):
+        values = jax.vmap(lambda least, most: clip_schedule(plain, least, most)(3))(jnp.arange(2), jnp.array([4, 9]))
+        assert values.tolist() == [4, 6]
+        assert jax.jit(lambda least: clip_schedule(plain, least, 9)(3))(7.0) == 7
+
     def test_its_bounds_are_checked(self):
         with pytest.raises(ValueError, match="least must be at most most=1, not 2"):
             clip_schedule(UP, 2, 1)

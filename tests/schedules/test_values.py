@@ -72,7 +72,8 @@ def test_jit_vmap_and_arrays_agree_with_single_counts(make):
     np.testing.assert_allclose(jax.jit(jax.vmap(s))(counts), single, 1e-6, 1e-7)
 
 
-KINDS = [int, float, np.int64, np.float32, np.uint8, jnp.int32, jnp.int8, jnp.uint32, jnp.float32, jnp.bfloat16]
+KINDS = [int, float, np.int64, np.float32, np.uint8, np.uint64]
+KINDS += [jnp.int32, jnp.int8, jnp.int4, jnp.uint32, jnp.float32, jnp.bfloat16]
 
 
 @every
@@ -85,6 +86,12 @@ def test_the_value_is_a_strongly_typed_float32_whatever_the_count_is(make):
 
 def test_the_table_has_every_factory():
     assert {make().name for make in (CALLS | ENDLESS).values()} == FACTORIES.keys()
+
+
+@pytest.mark.parametrize("count", ["3", None, 1j, b"3", [None]])
+def test_a_count_is_a_number(count):
+    with pytest.raises(TypeError, match="count must be a number of steps, not "):
+        schedules.constant_schedule(1.0)(count)
 
 
 @every
@@ -308,6 +315,16 @@ def test_lengths_of_zero_have_finite_derivatives_too(name):
         (lambda: schedules.polynomial_schedule(0, 1, "2", 3), "power must be a real number"),
         (lambda: schedules.cosine_decay_schedule(1, [5]), r"decay_steps must be a real number, not \[5\]"),
         (lambda: schedules.warmup_cosine_decay_schedule(0, "1", 2, 3), "peak_value must be a real number"),
+        (lambda: schedules.multi_step_schedule(1.0, 30), "milestones must be a sequence of counts, not 30"),
+        (lambda: schedules.join_schedules([abs, abs], 3), "boundaries must be a sequence of counts, not 3"),
+        (
+            lambda: schedules.piecewise_constant_schedule(1.0, [(2, 0.1)]),
+            "boundaries_and_scales must be a dict of factors by counts, not",
+        ),
+        (
+            lambda: schedules.sgdr_schedule({"init_value": 0.0}),
+            r"cosine_kwargs\[0\] must be a dict of arguments, not 'init_value'",
+        ),
     ],
 )
 def test_what_is_no_number_is_refused(make, message):

@@ -87,8 +87,8 @@ def clip_schedule(
     for name, bound in (("least", least), ("most", most)):
         if bound is not None:
             check_schedule(name, bound, number=True)
-    numbers = None not in (least, most) and not callable(least) and not callable(most) and known(least, most)
-    if numbers and np.any(np.asarray(least) > np.asarray(most)):
+    both = [np.asarray(x) for x in (least, most) if x is not None and not callable(x) and known(x)]
+    if len(both) == 2 and np.any(both[0] > both[1]):
         raise ValueError(f"least must be at most most={most!r}, not {least!r}")
 
     def rule(t: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """What a schedule refuses when it is made. Traced values pass: their numbers are not known yet."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,6 +32,8 @@ def check_schedule(name: str, x: Any, *, number: bool = False) -> None:
 
 def check_edges(name: str, edges: Sequence[Any]) -> None:
     """Raise an error if these are not counts in ascending order, where they are known."""
+    if not hasattr(edges, "__len__") or isinstance(edges, str | Mapping):
+        raise TypeError(f"{name} must be a sequence of counts, not {edges!r}")
     for i, edge in enumerate(edges):
         check_hyperparameter(f"{name}[{i}]", edge, least=0)
     if any(a > b for a, b in pairwise(filter(known, edges))):

@@ -39,6 +39,7 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[Numeric])
     >>> [s(t).item() for t in range(5)]
     [10.0, 11.0, 12.0, 20.0, 21.0]
     """
+    check_edges("boundaries", boundaries)
     parts, edges = tuple(schedules), tuple(boundaries)
     _check(parts, edges)
 
@@ -73,4 +74,3 @@ def _check(schedules: tuple[Schedule, ...], boundaries: tuple[Numeric, ...]) -> 
             f"{len(schedules)} schedules need {len(schedules) - 1} boundaries between them, "
             f"got {len(boundaries)}: {list(boundaries)}"
         )
-    check_edges("boundaries", boundaries)

@@ -33,8 +33,8 @@ __all__ = [
 class _Either:
     """NumPy as long as all arrays are its own or numbers, and jax.numpy from the first array of JAX on.
 
-    A value that is asked for outside of any program, by a training loop or a log, costs a hundredth of a millisecond
-    so, and nothing is compiled for it.
+    A value that a training loop or a log asks for, outside of any compiled program, costs about a tenth of a
+    millisecond so, and nothing is compiled for it.
     """
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -76,8 +76,9 @@ def as_steps(x: Numeric) -> jax.Array:
     steps = xp.asarray(x)
     if not jnp.issubdtype(steps.dtype, np.integer):
         return as_value(steps)
-    if np.iinfo(steps.dtype).max > largest:
-        steps = xp.clip(steps, 0 if steps.dtype.kind == "u" else -largest, largest)
+    unsigned = steps.dtype.kind == "u"
+    if steps.dtype.itemsize + unsigned > dtype.itemsize:
+        steps = xp.clip(steps, 0 if unsigned else -largest, largest)
     return steps.astype(dtype)
 
 

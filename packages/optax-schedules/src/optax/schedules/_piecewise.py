@@ -126,6 +126,8 @@ def _products(init_value: Numeric, scales: Sequence[Numeric]) -> list[Numeric]:
 
 def _sorted(boundaries_and_scales: Mapping[int, Numeric] | None) -> tuple[list[int], list[Numeric]]:
     """The boundaries in order, and their factors."""
+    if not isinstance(boundaries_and_scales, Mapping | None):
+        raise TypeError(f"boundaries_and_scales must be a dict of factors by counts, not {boundaries_and_scales!r}")
     pairs = sorted((boundaries_and_scales or {}).items())
     for boundary, scale in pairs:
         check_hyperparameter("a boundary in boundaries_and_scales", boundary, least=0)

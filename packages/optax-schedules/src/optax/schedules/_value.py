@@ -47,6 +47,9 @@ class ScheduleValue:
 
     def __call__(self, count: Numeric) -> jax.Array:
         """The value after `count` steps: a scalar, or an array of the shape of `count`."""
+        dtype = count.dtype if isinstance(count, jax.Array) else np.asarray(count).dtype
+        if not any(jnp.issubdtype(dtype, kind) for kind in (np.integer, np.floating, np.bool_)):
+            raise TypeError(f"count must be a number of steps, not {count!r}")
         with np.errstate(all="ignore"):  # as in JAX
             return jnp.asarray(self._at(as_steps(count)))
 

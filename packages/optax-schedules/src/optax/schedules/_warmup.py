@@ -212,6 +212,8 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Numeric]]) -> ScheduleVal
     """
     arguments, cycles = list(cosine_kwargs), []
     for i, kwargs in enumerate(arguments):
+        if not isinstance(kwargs, Mapping):
+            raise TypeError(f"cosine_kwargs[{i}] must be a dict of arguments, not {kwargs!r}")
         try:
             cycles.append(warmup_cosine_decay_schedule(**cast(Any, kwargs)))
         except Exception as error:
