@@ -31,6 +31,9 @@ assert_type(optax.core.tree.add({}, {}), Any)
 assert_type(add({}, {}), Any)
 assert_type(optax.__version__, str)
 
+assert_type(1 - 0.5 * cosine_decay_schedule(0.1, 100), ScheduleValue)
+assert_type(optax.inject_hyperparams(optax.adam)(1e-3), GradientTransformationExtraArgs)
+
 as_annotated: Schedule = optax.cosine_decay_schedule(0.1, 100)
 
 # A learning rate is a number, an array, or a schedule.
