@@ -88,7 +88,7 @@ POOL: Mapping[str, tuple[int, Scheduler]] = {
 }
 
 # Against the original 0.2.8: why a call differs, or None.
-SMALL_ONECYCLE = "C8: phases of one step at least"
+SHORT = "every phase has one step at least"
 ORIGINAL: Mapping[str, str | None] = {
     "optax.constant_schedule(0.5)": None,
     "optax.linear_schedule(0.1, 0.7, 60, 20)": None,
@@ -110,14 +110,14 @@ ORIGINAL: Mapping[str, str | None] = {
     "optax.linear_onecycle_schedule(100, 0.5)": None,
     "optax.linear_onecycle_schedule(99, 0.5, 0.29, 0.7, 10.0, 50.0)": None,
     "optax.linear_onecycle_schedule(4, 0.5, 0.3, 0.8)": None,
-    "optax.linear_onecycle_schedule(3, 0.5, 0.3, 0.6)": SMALL_ONECYCLE,
-    "optax.linear_onecycle_schedule(1, 0.5)": SMALL_ONECYCLE,
+    "optax.linear_onecycle_schedule(3, 0.5, 0.3, 0.6)": SHORT,
+    "optax.linear_onecycle_schedule(1, 0.5)": SHORT,
     "optax.linear_onecycle_schedule(100, 0.5, 0.0, 0.6)": None,
     "optax.cosine_onecycle_schedule(100, 0.5)": None,
     "optax.cosine_onecycle_schedule(99, 0.5, 0.29, 10.0, 50.0)": None,
-    "optax.cosine_onecycle_schedule(2, 0.5)": SMALL_ONECYCLE,
+    "optax.cosine_onecycle_schedule(2, 0.5)": SHORT,
     "optax.warmup_constant_schedule(0.1, 0.5, 30)": None,
-    "optax.warmup_constant_schedule(0.1, 0.5, 0)": "C6: a warm-up of no steps is over",
+    "optax.warmup_constant_schedule(0.1, 0.5, 0)": "a warm-up of no steps is over",
     "optax.warmup_cosine_decay_schedule(0.1, 0.5, 30, 110, 0.2, 1.5)": None,
     "optax.warmup_exponential_decay_schedule(0.1, 0.5, 30, 20, 0.7)": None,
     "optax.warmup_exponential_decay_schedule(0.1, 0.5, 30, 20, 0.7, 10, True, 0.2)": None,

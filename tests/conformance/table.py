@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import jax
 
 import optax
-from conformance import engine
+from conformance import engine, schedules
 from conformance.case import Case
 from x64 import enable_x64
 
@@ -115,8 +115,22 @@ def page(rows: Sequence[Row]) -> str:
     )
     return (
         f"{INTRODUCTION}{''.join(lines)}\n## Different from an independent library\n\n{from_libraries}"
-        f"\n## Different from the original\n\n{from_original}"
+        f"\n## Different from the original\n\n{from_original}\n{of_schedules()}"
     )
+
+
+def of_schedules() -> str:
+    """The section about schedules, whose tests hold them to its figures."""
+    alike = [call for call, reason in schedules.ORIGINAL.items() if reason is None]
+    different = "".join(f"- `{call}`: {reason}.\n" for call, reason in schedules.ORIGINAL.items() if reason)
+    return f"""\
+## Schedules
+
+{len(schedules.TORCH)} calls have the values of schedulers of `torch.optim.lr_scheduler`, all that it has, over their
+whole length, and {len(schedules.POOL)} those of `pytorch_optimizer`: to 1e-6 of the largest value in float32, to 1e-9
+in float64. {len(alike)} calls have those of the original for {schedules.COUNTS} steps, to 1e-6. These differ:
+
+{different}"""
 
 
 def main(*families: str) -> None:

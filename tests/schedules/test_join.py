@@ -95,6 +95,7 @@ def test_later_changes_to_the_lists_do_not_matter():
     ],
 )
 def test_boundaries_are_checked(n, boundaries, message):
+    """Defect C7: missing, surplus and unsorted ones gave another schedule without a word."""
     with pytest.raises(ValueError, match=message):
         join_schedules([constant_schedule(1.0)] * n, boundaries)
 
