@@ -4,7 +4,6 @@ Steps are counted in integers as long as everything they meet is an integer, so 
 before it is divided by a length: float32 cannot tell 2**24 from 2**24 + 1.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,11 +40,16 @@ class _Either:
         in_numpy, in_jax = getattr(np, name), getattr(jnp, name)
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            flat = itertools.chain.from_iterable(x if isinstance(x, list | tuple) else (x,) for x in args)
-            return (in_jax if any(isinstance(x, jax.Array) for x in flat) else in_numpy)(*args, **kwargs)
+            return (in_jax if any(map(_holds_jax, args)) else in_numpy)(*args, **kwargs)
 
         setattr(self, name, function)
         return function
+
+
+def _holds_jax(x: Any) -> bool:
+    if isinstance(x, np.generic | np.ndarray | int | float):  # mostly; to ask for arrays of JAX takes longer
+        return False
+    return any(map(_holds_jax, x)) if isinstance(x, list) else isinstance(x, jax.Array)
 
 
 if TYPE_CHECKING:
@@ -72,7 +76,8 @@ def as_steps(x: Numeric) -> jax.Array:
     largest = int(np.iinfo(dtype).max)
     if isinstance(x, int | float | np.integer | np.floating):
         number = float(x)
-        x = int(x) if number.is_integer() and abs(number) <= largest else number
+        whole = number.is_integer() and abs(number) <= largest
+        return xp.asarray(int(x), dtype) if whole else as_value(number)
     steps = xp.asarray(x)
     if not jnp.issubdtype(steps.dtype, np.integer):
         return as_value(steps)
