@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 import pytest
 
@@ -18,9 +19,8 @@ from optax.schedules import (
     warmup_cosine_decay_schedule,
 )
 
-matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
-from matplotlib import pyplot  # noqa: E402  # after the backend is chosen
+from matplotlib import pyplot  # after the backend is chosen
 
 UP = linear_schedule(0.0, 1.0, 4)
 
