@@ -295,6 +295,9 @@ FACTORIES: dict[str, Callable[..., GradientTransformation]] = {
     "MultiSteps": optax.MultiSteps,  # a class
 }
 
+# Stages of an optimizer that is called with the same arguments: what the optimizer keeps, they keep.
+STAGES = {name for name in FACTORIES if name.startswith("scale_by_") and name.removeprefix("scale_by_") in FACTORIES}
+
 
 def calls(name: str) -> Iterator[GradientTransformation]:
     """The transformations of one factory that the contract is checked on; the first is the plainest.

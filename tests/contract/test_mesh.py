@@ -28,8 +28,6 @@ GATHERS: dict[str, str] = {
     "flatten": "one long vector of everything",
     "galore": "singular vectors of a matrix",
     "muon": "products of the rows of a matrix with one another",
-    "scale_by_galore": "singular vectors of a matrix",
-    "scale_by_muon": "products of the rows of a matrix with one another",
 }
 
 # Whose state is not split on a mesh of automatic axes, and has to be gathered for that.
@@ -45,7 +43,7 @@ NOT_BY_TYPE: dict[str, str] = {
     "flatten": "one long vector of arrays that are split in different ways",
 }
 
-TRANSFORMATIONS = calls.plain_calls()
+TRANSFORMATIONS = {name: tx for name, tx in calls.plain_calls().items() if name not in calls.STAGES}
 
 
 @pytest.fixture(scope="module", params=sorted(TRANSFORMATIONS))
