@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import optax
-from compilations import Jitted
+from compilations import Jitted, form
 from contract import calls
 from optax.core.testing import Subject, factories
 
@@ -55,11 +55,6 @@ def is_injected(x: Any) -> bool:
 
 def without_hyperparams(state: Any) -> Any:
     return jax.tree.map(lambda x: x.inner_state if is_injected(x) else x, state, is_leaf=is_injected)
-
-
-def form(t: Any) -> Any:
-    """What decides whether a step is compiled again."""
-    return jax.tree.map(lambda x: (jnp.shape(x), x.dtype, x.weak_type), t)
 
 
 @pytest.mark.parametrize(("name", "tx"), [pytest.param(name, tx, id=repr(tx)) for name, tx in CALLS])

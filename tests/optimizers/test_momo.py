@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import optax
+from compilations import form
 
 P = jnp.asarray([1.0, 2.0, 3.0])
 BOTH = [optax.momo, optax.momo_adam]
@@ -125,10 +126,10 @@ def test_edge_shapes(factory: Any, p: Any) -> None:
     """Defects A11 and A17."""
     tx = factory()
     state = tx.init(p)
-    form = jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)
+    before = form(state)
     u, state = tx.update(p, state, p, value=1.0)
     assert jax.tree.structure(u) == jax.tree.structure(p)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state) == form
+    assert form(state) == before
 
 
 @pytest.mark.parametrize("factory", BOTH)

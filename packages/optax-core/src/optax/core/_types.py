@@ -143,7 +143,7 @@ class GradientTransformation(_InitUpdate):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._recipe is None:
             return type(self), tuple(self)
-        return _remake, (self._recipe,)
+        return Recipe.__call__, (self._recipe,)
 
 
 class GradientTransformationExtraArgs(GradientTransformation):
@@ -207,10 +207,6 @@ def transformation(factory: Callable[P, Tx]) -> Callable[P, Tx]:
     decorated = recorded(_attach)(factory)
     setattr(decorated, FACTORY_MARK, True)
     return decorated
-
-
-def _remake(recipe: Recipe) -> Any:
-    return recipe()
 
 
 def _takes_any_keyword(function: Callable[..., Any]) -> bool:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax.core import Numeric, Schedule
-from optax.schedules._checks import check_numbers, check_schedule, known
+from optax.schedules._checks import check_numbers, check_schedule, exceeds
 from optax.schedules._numbers import aligned, as_value, xp
 from optax.schedules._value import ScheduleValue, of_numbers, schedule, value_at
 
@@ -87,8 +87,8 @@ def clip_schedule(
     for name, bound in (("least", least), ("most", most)):
         if bound is not None:
             check_schedule(name, bound, number=True)
-    both = [np.asarray(x) for x in (least, most) if x is not None and not callable(x) and known(x)]
-    if len(both) == 2 and np.any(both[0] > both[1]):
+    numbers = [x for x in (least, most) if x is not None and not callable(x)]
+    if len(numbers) == 2 and exceeds(*numbers):
         raise ValueError(f"least must be at most most={most!r}, not {least!r}")
 
     def rule(t: jax.Array) -> jax.Array:

@@ -6,10 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import jax
+import numpy as np
 
 from optax.core import check_hyperparameter
 
-__all__ = ["check_edges", "check_numbers", "check_schedule", "known"]
+__all__ = ["check_edges", "check_numbers", "check_schedule", "exceeds", "known"]
 
 
 def check_numbers(
@@ -36,8 +37,13 @@ def check_edges(name: str, edges: Sequence[Any]) -> None:
         raise TypeError(f"{name} must be a sequence of counts, not {edges!r}")
     for i, edge in enumerate(edges):
         check_hyperparameter(f"{name}[{i}]", edge, least=0)
-    if any(a > b for a, b in pairwise(filter(known, edges))):
+    if any(exceeds(a, b) for a, b in pairwise(filter(known, edges))):
         raise ValueError(f"{name} must be in ascending order, not {list(edges)}")
+
+
+def exceeds(a: Any, b: Any) -> bool:
+    """Whether `a` is known to be above `b`, in one element at least."""
+    return known(a, b) and bool(np.any(np.asarray(a) > np.asarray(b)))
 
 
 def known(*numbers: Any) -> bool:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from optax.core import Numeric, Schedule
-from optax.schedules._checks import check_numbers, check_schedule, known
+from optax.schedules._checks import check_numbers, check_schedule, exceeds, known
 from optax.schedules._numbers import aligned, in_python, interpolate, phase, steps_of, xp
 from optax.schedules._shapes import ShapeName, shape_of
 from optax.schedules._value import ScheduleValue, of_numbers, schedule, value_at
@@ -105,7 +105,7 @@ def warmup_stable_decay_schedule(
     check_numbers(init_value=init_value, peak_value=peak_value, end_value=end_value)
     check_numbers(least=0, warmup_steps=warmup_steps, total_steps=total_steps, cooldown_steps=cooldown_steps)
     warm, cool = steps_of(warmup_steps, total_steps), steps_of(cooldown_steps, total_steps)
-    if known(warm, cool, total_steps) and np.any(np.asarray(warm) + np.asarray(cool) > np.asarray(total_steps)):
+    if known(warm, cool) and exceeds(np.asarray(warm) + np.asarray(cool), total_steps):
         raise ValueError(f"total_steps must be at least {warm} of warm-up and {cool} of cool-down, not {total_steps}")
     begin = in_python(operator.sub, total_steps, cool)
     return cooldown(warmup_constant_schedule(init_value, peak_value, warm), begin, cool, end_value, shape)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from optax.core import Numeric, check_integer
-from optax.schedules._checks import check_numbers, known
+from optax.schedules._checks import check_numbers, exceeds, known
 from optax.schedules._numbers import aligned, as_value, geometric, interpolate, phase, power_of, stage, steps_of, xp
 from optax.schedules._shapes import cosine, linear
 from optax.schedules._value import ScheduleValue, of_numbers, schedule
@@ -103,11 +103,12 @@ def cosine_cycles_schedule(
     check_numbers(above=0, cycle_steps=cycle_steps, cycle_growth=cycle_growth, peak_decay=peak_decay)
     check_numbers(least=0, warmup_steps=warmup_steps)
     cycles = check_integer("cycles", cycles, least=1)
-    if known(warmup_steps, cycle_steps) and np.any(np.asarray(warmup_steps) > np.asarray(cycle_steps)):
+    if exceeds(warmup_steps, cycle_steps):
         raise ValueError(f"warmup_steps must be at most cycle_steps={cycle_steps!r}, not {warmup_steps!r}")
 
+    begins = _begins(cycle_steps, cycle_growth, cycles)
+
     def rule(t: jax.Array) -> jax.Array:
-        begins = _begins(cycle_steps, cycle_growth, cycles)
         now, edges = aligned(t, begins)
         i = stage(now, edges[1:-1])
         begin, end = xp.take(edges, i, 0), xp.take(edges, i + 1, 0)
@@ -122,10 +123,10 @@ def cosine_cycles_schedule(
     return of_numbers(rule)
 
 
-def _begins(cycle_steps: Numeric, growth: Numeric, cycles: int) -> jax.Array:
+def _begins(cycle_steps: Numeric, growth: Numeric, cycles: int) -> Numeric:
     """The counts at which the cycles begin, and the one at which the last ends: integers if all are known to be."""
     if not known(cycle_steps, growth):
         lengths = as_value(cycle_steps) * geometric(growth, xp.arange(cycles))
         return xp.concatenate([xp.zeros(1, lengths.dtype), xp.cumsum(lengths)])
     begins = np.cumsum([0.0, *(float(cycle_steps) * float(growth) ** np.arange(cycles))])
-    return xp.stack(aligned(*begins))
+    return np.minimum(begins, 2.0**62).astype(np.int64) if np.array_equal(begins, begins.round()) else begins

@@ -174,11 +174,7 @@ class _Factory:
         return hash(self._recipe)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _remake, (self._recipe,)
-
-
-def _remake(recipe: Recipe) -> Any:
-    return recipe()
+        return Recipe.__call__, (self._recipe,)
 
 
 class _Call:

@@ -5,6 +5,7 @@ no form for is an object with another key that begins with "@", which no argumen
 """
 
 import contextlib
+import functools
 import inspect
 import json
 import math
@@ -78,7 +79,7 @@ def schedule_from_json(text: str, factories: Iterable[Callable[..., ScheduleValu
     >>> schedule_from_json('{"@schedule": "linear_schedule", "init_value": 0, "end_value": 1, "transition_steps": 5}')
     optax.schedules.linear_schedule(0, 1, 5)
     """
-    known = _public_factories()
+    known = dict(_public_factories())
     for factory in factories:
         name = getattr(factory, "__name__", None)
         if name is None or not hasattr(factory, "__wrapped__"):
@@ -94,6 +95,7 @@ def schedule_from_json(text: str, factories: Iterable[Callable[..., ScheduleValu
     return _schedule(data, "", known)
 
 
+@functools.cache
 def _public_factories() -> dict[str, Callable[..., ScheduleValue]]:
     from optax import schedules  # complete only after this file
 

@@ -5,7 +5,7 @@ before it is divided by a length: float32 cannot tell 2**24 from 2**24 + 1.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,6 +21,7 @@ __all__ = [
     "geometric",
     "in_python",
     "interpolate",
+    "is_real",
     "phase",
     "power_of",
     "stage",
@@ -56,6 +57,11 @@ if TYPE_CHECKING:
     import jax.numpy as xp
 else:
     xp = _Either()
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether numbers of a dtype are real."""
+    return any(jnp.issubdtype(dtype, kind) for kind in (np.integer, np.floating, np.bool_))
 
 
 def as_value(x: Numeric) -> jax.Array:
@@ -122,10 +128,10 @@ def phase(t: Numeric, begin: Numeric, steps: Numeric) -> tuple[jax.Array, jax.Ar
     return f, r
 
 
-def stage(t: jax.Array, edges: Sequence[Numeric] | jax.Array) -> jax.Array:
+def stage(t: jax.Array, edges: jax.Array) -> jax.Array:
     """How many of the edges, in ascending order, lie at or before `t`: an integer array of the shape of `t`."""
-    now, *begins = aligned(t, *edges)
-    return xp.searchsorted(xp.stack(begins), now, side="right") if begins else xp.zeros(t.shape, int)
+    now, begins = aligned(t, edges)
+    return xp.searchsorted(begins, now, side="right")
 
 
 def in_python(op: Callable[[Any, Any], Any], a: Numeric, b: Numeric) -> Any:

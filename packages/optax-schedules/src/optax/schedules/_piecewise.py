@@ -105,9 +105,9 @@ def interpolated(edges: Sequence[Numeric], values: Sequence[Numeric], shape: Sha
     """From `values[0]` at count 0 to `values[i + 1]` at `edges[i]`: lists, since several edges may be equal."""
 
     def rule(t: jax.Array) -> jax.Array:
-        i = stage(t, edges)
         counts = [0, *edges]
         knots = xp.stack(aligned(*counts, counts[-1]))  # the last phase has no length
+        i = stage(t, knots[1:-1])
         levels = xp.stack([as_value(v) for v in (*values, values[-1])])
         begin, end = xp.take(knots, i, 0), xp.take(knots, i + 1, 0)
         f, r = phase(t, begin, end - begin)
@@ -117,7 +117,11 @@ def interpolated(edges: Sequence[Numeric], values: Sequence[Numeric], shape: Sha
 
 
 def _constant_between(edges: Sequence[Numeric], values: Sequence[Numeric]) -> ScheduleValue:
-    return of_numbers(lambda t: xp.take(xp.stack([as_value(v) for v in values]), stage(t, edges), 0))
+    def rule(t: jax.Array) -> jax.Array:
+        i = stage(t, xp.stack(aligned(0, *edges))[1:])
+        return xp.take(xp.stack([as_value(v) for v in values]), i, 0)
+
+    return of_numbers(rule)
 
 
 def _products(init_value: Numeric, scales: Sequence[Numeric]) -> list[Numeric]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax.core import Schedule
+from optax.schedules._numbers import is_real
 from optax.schedules._value import ScheduleValue
 
 __all__ = ["Array", "Floats", "Schedules", "Steps", "named", "sampled"]
@@ -81,7 +82,7 @@ def _counts(steps: Any) -> Array:
     counts = np.asarray(steps)
     if counts.ndim != 1 or not counts.size:
         raise ValueError(f"steps must be an integer or counts along one axis, not of shape {counts.shape}")
-    if not _is_real(counts.dtype) or counts.dtype == bool:
+    if not is_real(counts.dtype) or counts.dtype == bool:
         raise TypeError(f"steps must be an integer or an array of counts, not {steps!r}")
     if wrong := [count for count in counts.tolist() if not 0 <= count < np.inf]:
         raise ValueError(f"steps must be counts of 0 and more, not {wrong[0]}")
@@ -109,12 +110,8 @@ def _real_scalars(where: str, values: Sequence[Any], counts: Array) -> Floats:
     floats = []
     for count, value in zip(counts.tolist(), values, strict=True):
         array = np.asarray(value)
-        if array.ndim or not _is_real(array.dtype):
+        if array.ndim or not is_real(array.dtype):
             shape = f" of shape {array.shape}" if array.ndim else ""
             raise TypeError(f"{where} must return a real scalar, at count {count} it is {value!r}{shape}")
         floats.append(float(array))
     return np.asarray(floats)
-
-
-def _is_real(dtype: np.dtype[Any]) -> bool:
-    return any(jnp.issubdtype(dtype, kind) for kind in (np.integer, np.floating, np.bool_))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax.core import Numeric, Recipe, Schedule, recorded
-from optax.schedules._numbers import as_steps, as_value, xp
+from optax.schedules._numbers import as_steps, as_value, is_real, xp
 
 __all__ = ["ScheduleValue", "schedule"]
 
@@ -48,7 +48,7 @@ class ScheduleValue:
     def __call__(self, count: Numeric) -> jax.Array:
         """The value after `count` steps: a scalar, or an array of the shape of `count`."""
         dtype = count.dtype if isinstance(count, jax.Array) else np.asarray(count).dtype
-        if not any(jnp.issubdtype(dtype, kind) for kind in (np.integer, np.floating, np.bool_)):
+        if not is_real(dtype):
             raise TypeError(f"count must be a number of steps, not {count!r}")
         with np.errstate(all="ignore"):  # as in JAX
             return jnp.asarray(self._at(as_steps(count)))
@@ -103,7 +103,7 @@ class ScheduleValue:
         return hash(self._identity())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ScheduleValue, (self._rule,)) if self._recipe is None else (_remake, (self._recipe,))
+        return (ScheduleValue, (self._rule,)) if self._recipe is None else (Recipe.__call__, (self._recipe,))
 
     def _identity(self) -> Recipe | Callable[[jax.Array], Any]:
         return self._rule if self._recipe is None else self._recipe
@@ -146,7 +146,3 @@ def _attach(made: ScheduleValue, recipe: Recipe) -> ScheduleValue:
     fresh._takes_numbers = made._takes_numbers
     fresh._recipe = recipe
     return fresh
-
-
-def _remake(recipe: Recipe) -> Any:
-    return recipe()

@@ -6,10 +6,9 @@ from itertools import accumulate
 from typing import Any, cast
 
 import jax
-import numpy as np
 
 from optax.core import Numeric, Schedule
-from optax.schedules._checks import check_numbers, check_schedule, known
+from optax.schedules._checks import check_numbers, check_schedule, exceeds
 from optax.schedules._cosine import cosine_weight
 from optax.schedules._exponential import exponential_decay
 from optax.schedules._join import join_schedules
@@ -131,7 +130,7 @@ def warmup_cosine_decay_schedule(
     check_numbers(init_value=init_value, peak_value=peak_value, end_value=end_value)
     check_numbers(least=0, warmup_steps=warmup_steps, decay_steps=decay_steps)
     check_numbers(above=0, exponent=exponent)
-    if known(warmup_steps, decay_steps) and np.any(np.asarray(decay_steps) < np.asarray(warmup_steps)):
+    if exceeds(warmup_steps, decay_steps):
         raise ValueError(f"decay_steps must be at least warmup_steps={warmup_steps!r}, not {decay_steps!r}")
 
     def decay(t: jax.Array) -> jax.Array:
