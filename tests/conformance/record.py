@@ -1,6 +1,10 @@
-"""Records the updates and schedules of the original 0.2.8, in an environment that has it: `record.py [FILE]`."""
+"""Records what the original 0.2.8 does, in an environment that has it: `record.py [FILE [FAMILY ...]]`.
+
+Families are those of optimizers, or of losses with "losses/" in front; without any, everything is recorded.
+"""
 
 import contextlib
+import inspect
 import pickle
 import sys
 from collections.abc import Iterator
@@ -10,19 +14,26 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import optax
-from conformance import engine, schedules
+from conformance import engine, losses, schedules
 
 
 def record(file: Path, *families: str) -> None:
-    """Write the updates of every case and the values of every schedule, or the message of the error that it raises."""
+    """Write updates of optimizers, values of schedules, losses and gradients, or messages of the errors raised."""
     record: dict[str, Any] = {}
-    for case in engine.cases(*families):
+    of_losses = [name.removeprefix("losses/") for name in families if name.startswith("losses/")]
+    of_optimizers = [name for name in families if not name.startswith("losses/")]
+    for case in engine.cases(*of_optimizers) if of_optimizers or not families else []:
         with _message_of_an_error(record, case.call):
             record[case.call] = engine.original_updates(case, optax)
     for call in schedules.ORIGINAL:
         with _message_of_an_error(record, call):
             schedule = schedules.evaluated(call, optax)
             record[call] = [float(schedule(t)) for t in range(schedules.COUNTS)]
+    for of_loss in losses.cases(*of_losses) if of_losses or not families else []:
+        function = getattr(optax.losses, of_loss.name, None)
+        if function and of_loss.settings.keys() <= inspect.signature(function).parameters.keys():
+            with _message_of_an_error(record, of_loss.call):
+                record[of_loss.call] = losses.with_jax(function, of_loss)
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(pickle.dumps(record))
 

@@ -1,7 +1,9 @@
-"""Every public loss keeps what training steps rely on."""
+"""Every public loss keeps what training steps rely on, on the first of its cases in `conformance.loss_cases`."""
 
+import functools
 import inspect
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,57 +12,210 @@ import numpy as np
 import pytest
 
 import optax.losses
+from conformance import losses as conformance
 from contract.signatures import undocumented
+from x64 import enable_x64
 
+# What makes losses, or labels for them, and is no loss itself.
+OTHERS = {"make_fenchel_young_loss", "smooth_labels"}
+# These reduce over the batch, as existing code relies on.
+REDUCED = {"dice_loss", "ntxent", "ranking_softmax_loss"}
 LOSSES: dict[str, Callable[..., Any]] = {
     name: loss for name in optax.losses.__all__ if inspect.isfunction(loss := getattr(optax.losses, name))
 }
+CASES: dict[str, conformance.LossCase] = {}
+for case in conformance.cases():
+    CASES.setdefault(case.name, case)
 
-REAL = np.asarray([[0.5, -1.0, 2.0], [0.0, 3.0, -0.25]], np.float32)
-PROBABILITIES = np.asarray([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]], np.float32)
-CLASSES = np.asarray([2, 0])
+with_option: Callable[[str], Any] = lambda option: pytest.mark.parametrize(  # noqa: E731
+    "name", sorted(name for name, loss in LOSSES.items() if option in inspect.signature(loss).parameters)
+)
 
-# A batch of two examples: what is differentiated, and what is not.
-INPUTS: dict[str, tuple[Any, Any]] = {
-    "l2_loss": (REAL, PROBABILITIES),
-    "softmax_cross_entropy": (REAL, PROBABILITIES),
-    "softmax_cross_entropy_with_integer_labels": (REAL, CLASSES),
-    "squared_error": (REAL, PROBABILITIES),
-}
+
+def call(name: str) -> Callable[..., Any]:
+    """The loss as a function of the data of its case, and of further options by name."""
+
+    def loss(*arguments: Any, **options: Any) -> Any:
+        return LOSSES[name](*arguments, **CASES[name].settings, **options)
+
+    return loss
+
+
+def data(name: str) -> dict[str, Any]:
+    """The data of its case, as arrays."""
+    return {key: jnp.asarray(x) for key, x in CASES[name].arguments.items()}
+
+
+def moving(name: str, **options: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The weighted sum of the losses as a function of what is differentiated, and that."""
+    arguments, by = data(name), CASES[name].differentiated
+
+    def total(*xs: Any) -> Any:
+        losses = call(name)(*(arguments | dict(zip(by, xs, strict=True))).values(), **options)
+        return jnp.sum(losses * jnp.asarray(conformance.cotangents(losses.shape), losses.dtype))
+
+    return total, tuple(arguments[key] for key in by)
+
+
+def test_every_loss_has_a_case() -> None:
+    assert sorted(CASES) == sorted(LOSSES.keys() - OTHERS)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
+def test_the_docstring_covers_the_arguments(name: str) -> None:
+    assert undocumented(LOSSES[name]) == []
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
 class TestEveryLoss:
     def test_one_value_for_each_example_whether_mapped_compiled_or_not(self, name: str) -> None:
-        loss, (x, y) = LOSSES[name], INPUTS[name]
-        values = loss(x, y)
-        assert values.shape[0] == len(x)  # never reduced over the batch
-        np.testing.assert_allclose(jax.jit(loss)(x, y), values, rtol=1e-6)
-        np.testing.assert_allclose(jax.vmap(loss)(x, y), values, rtol=1e-6)
-        np.testing.assert_allclose(jnp.stack([loss(a, b) for a, b in zip(x, y, strict=True)]), values, rtol=1e-6)
+        loss, arguments = call(name), data(name).values()
+        values = loss(*arguments)
+        assert not values.weak_type
+        np.testing.assert_allclose(jax.jit(loss)(*arguments), values, 1e-6, 1e-6)
+        if CASES[name].batched and name not in REDUCED and "reduction" not in CASES[name].settings:
+            assert values.shape[0] == len(next(iter(arguments)))  # never reduced over the batch
+            np.testing.assert_allclose(jax.jit(jax.vmap(loss))(*arguments), values, 1e-5, 1e-6)
 
     @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
     def test_low_precision_is_computed_in_float32(self, name: str, dtype: Any) -> None:
-        loss, (x, y) = LOSSES[name], INPUTS[name]
-        low = jnp.asarray(x, dtype)  # exact: the numbers are small fractions
-        assert loss(low, y).dtype == jnp.float32
-        np.testing.assert_allclose(loss(low, y), loss(x, y), rtol=1e-6)
-        assert jax.grad(lambda x: loss(x, y).sum())(low).dtype == dtype
+        total, xs = moving(name)
+        low = tuple(x.astype(dtype) for x in xs)
+        value, gradients = jax.jit(jax.value_and_grad(total, tuple(range(len(xs)))))(*low)
+        assert value.dtype == jnp.float32
+        np.testing.assert_allclose(value, jax.jit(total)(*(x.astype(jnp.float32) for x in low)), 1e-5)
+        assert [g.dtype for g in gradients] == [dtype] * len(xs)
 
     def test_the_gradient_is_that_of_finite_differences(self, name: str) -> None:
-        loss, (x, y) = LOSSES[name], INPUTS[name]
-        gradient = jax.grad(lambda x: loss(x, y).sum())(jnp.asarray(x))
-        for i in np.ndindex(x.shape):
-            h = np.zeros_like(x)
-            h[i] = 1e-2
-            slope = (loss(x + h, y).sum() - loss(x - h, y).sum()) / 2e-2
-            np.testing.assert_allclose(gradient[i], slope, atol=1e-3)
+        with enable_x64():
+            arguments = CASES[name].arguments
+            total, xs = moving(name)
+            xs = tuple(x.astype(jnp.float64) for x in xs)
+            rng = np.random.default_rng(0)
+            directions = tuple(jnp.asarray(rng.normal(size=x.shape)) for x in xs)
+            assert (
+                call(name)(
+                    *(x.astype(np.float64) if x.dtype.kind == "f" else x for x in map(np.asarray, arguments.values()))
+                ).dtype
+                == jnp.float64
+            )
+            value, slope = jax.jit(functools.partial(jax.jvp, total))(xs, directions)
+            gradients = jax.jit(jax.grad(total, tuple(range(len(xs)))))(*xs)
+            reverse = sum(float(jnp.vdot(g, d)) for g, d in zip(gradients, directions, strict=True))
+            np.testing.assert_allclose(slope, reverse, 1e-9, 1e-9)
+            compiled = jax.jit(total)
+            h = 1e-6
+            after, before = (
+                compiled(*(x + sign * h * d for x, d in zip(xs, directions, strict=True))) for sign in (1, -1)
+            )
+            np.testing.assert_allclose(slope, (after - before) / (2 * h), 1e-5, 1e-6 * max(1.0, abs(float(value))))
 
     def test_shapes_that_do_not_match_are_refused(self, name: str) -> None:
-        loss, (x, y) = LOSSES[name], INPUTS[name]
-        for wrong in (y[:1], y[..., None]):
-            with pytest.raises(ValueError, match="shape"):
-                loss(x, wrong)
+        arguments = data(name)
+        for key, x in list(arguments.items())[1:]:
+            for wrong in (x[:1], x[..., None]) if x.ndim else (x[None],):
+                with pytest.raises(ValueError, match="shape"):
+                    jax.eval_shape(call(name), *(arguments | {key: wrong}).values())
 
-    def test_the_docstring_covers_the_arguments(self, name: str) -> None:
-        assert undocumented(LOSSES[name]) == []
+    def test_gradients_are_finite_wherever_the_loss_is(self, name: str) -> None:
+        """On numbers among which are the ends of the range, 0, ties, and equal rows."""
+        case = CASES[name]
+        total, _ = moving(name)
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        compiled = jax.jit(
+            lambda *xs: (
+                call(name)(*(data(name) | dict(zip(case.differentiated, xs, strict=True))).values()),
+                jax.grad(total, tuple(range(len(xs))))(*xs),
+            )
+        )
+        for trial in range(30):
+            xs = []
+            for key in case.differentiated:
+                low, high = case.ranges.get(key, (case.low, case.high))
+                x = rng.uniform(low, high, size=case.arguments[key].shape)
+                edges = np.asarray([low, high, np.clip(0, low, high), np.clip(1, low, high), (low + high) / 2])
+                x = np.where(rng.random(x.shape) < trial / 30, rng.choice(edges, x.shape), x)
+                if trial % 3 == 0 and x.ndim > 1:
+                    x[1] = x[0]
+                xs.append(jnp.asarray(x, jnp.float32))
+            values, gradients = compiled(*xs)
+            assert not np.isnan(values).any(), xs
+            if np.isfinite(values).all():
+                for g in gradients:
+                    assert np.isfinite(g).all(), (xs, gradients)
+
+
+def masked(name: str) -> tuple[Any, dict[str, Any], list[str]]:
+    """A mask that leaves something out, the data with NaN there, and the names of what has NaN."""
+    case, arguments = CASES[name], data(name)
+    shape = (
+        call(name)(*arguments.values()).shape
+        if case.where == "losses"
+        else (arguments[case.where or next(iter(arguments))].shape)
+    )
+    mask = np.ones(shape, bool)
+    mask.flat[1 :: 3 if mask.size > 4 else 2] = False
+    spoilt = []
+    for key in case.differentiated:
+        x = arguments[key]
+        if x.shape[: mask.ndim] == mask.shape:
+            spread = mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))
+            arguments[key] = jnp.where(np.broadcast_to(spread, x.shape), x, jnp.nan)
+            spoilt.append(key)
+    return jnp.asarray(mask), arguments, spoilt
+
+
+@with_option("where")
+def test_what_is_left_out_has_no_influence(name: str) -> None:
+    if name in OTHERS:
+        return
+    mask, arguments, spoilt = masked(name)
+    assert spoilt
+    clean = data(name)
+    np.testing.assert_allclose(
+        call(name)(*arguments.values(), where=mask), call(name)(*clean.values(), where=mask), 1e-6
+    )
+
+    @jax.jit
+    def gradients(xs: Mapping[str, Any]) -> Any:
+        return jax.grad(lambda xs: jnp.sum(call(name)(*(clean | xs).values(), where=mask)))(xs)
+
+    expected = gradients({key: clean[key] for key in spoilt})
+    for key, gradient in gradients({key: arguments[key] for key in spoilt}).items():
+        np.testing.assert_allclose(gradient, expected[key], 1e-5, 1e-7)
+        assert (np.asarray(gradient)[np.isnan(arguments[key])] == 0).all()
+
+
+@with_option("where")
+def test_a_mask_that_leaves_nothing_out_changes_nothing(name: str) -> None:
+    if name in OTHERS:
+        return
+    mask, _, _ = masked(name)
+    arguments = data(name).values()
+    np.testing.assert_allclose(call(name)(*arguments, where=jnp.ones_like(mask)), call(name)(*arguments), 1e-6, 1e-6)
+    with pytest.raises(TypeError, match="where must be boolean"):
+        call(name)(*arguments, where=mask.astype(jnp.float32))
+    with pytest.raises(ValueError, match="shape"):
+        call(name)(*arguments, where=mask[None])
+
+
+@with_option("reduction")
+def test_weights_and_reductions(name: str) -> None:
+    arguments = data(name).values()
+    if "reduction" in CASES[name].settings:
+        return
+    loss = functools.partial(call(name), *arguments)
+    losses = loss(reduction=None)
+    w = 0.5 + np.arange(losses.size, dtype=np.float32).reshape(losses.shape)
+    if losses.size > 1:
+        w.flat[0] = 0
+    np.testing.assert_allclose(loss(weights=w, reduction=None), w * losses, 1e-6, 1e-6)
+    np.testing.assert_allclose(loss(weights=w, reduction="sum"), np.sum(w * losses), 1e-5)
+    np.testing.assert_allclose(loss(weights=w, reduction="mean"), np.sum(w * losses) / np.sum(w), 1e-5)
+    np.testing.assert_allclose(loss(weights=w != 0, reduction=None), (w != 0) * losses, 1e-6, 1e-6)
+    np.testing.assert_allclose(loss(reduction="mean"), np.mean(losses), 1e-5)
+    assert loss(weights=np.zeros_like(w), reduction="mean") == 0
+    with pytest.raises(ValueError, match="weights and the losses must have the same shape"):
+        loss(weights=w[None], reduction=None)
+    with pytest.raises(ValueError, match="reduction must be"):
+        loss(reduction="average")

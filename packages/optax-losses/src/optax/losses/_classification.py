@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from optax.losses._inputs import (
     ArrayOrSequence,
     Axes,
+    as_classes,
     as_floats,
     as_mask,
     class_axes,
@@ -88,23 +89,11 @@ def softmax_cross_entropy_with_integer_labels(
     Array([0.6931472,       nan], dtype=float32)
     """
     (z,) = as_floats(logits=logits)
-    k = jnp.asarray(labels)
-    if not jnp.issubdtype(k.dtype, jnp.integer):
-        raise TypeError(
-            f"labels must be class indices of an integer dtype, got dtype {k.dtype} "
-            "(probabilities of the classes go to softmax_cross_entropy)"
-        )
     mask = as_mask("where", where, "logits", z)
     axes = class_axes(axis, "logits", z)
-    expected = tuple(size for a, size in enumerate(z.shape) if a not in axes)
-    if k.shape != expected:
-        raise ValueError(
-            f"labels must have shape {expected}, which is that of logits {z.shape} without axis={axis}, got {k.shape}"
-        )
+    k = as_classes(labels, axis, "logits", z, " (probabilities of the classes go to softmax_cross_entropy)")
 
     z = flatten_last(z, axes)
-    # compared in the labels' own width at least: a uint8 cannot hold C = 1000, and 2**32 + 1 is not class 1
-    k = k.astype(jnp.int64 if k.dtype.itemsize == 8 else jnp.int32)
     defined = (k >= 0) & (k < z.shape[-1])
     if mask is not None:
         mask = flatten_last(mask, axes)

@@ -13,7 +13,18 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-__all__ = ["ArrayOrSequence", "Axes", "as_floats", "as_mask", "class_axes", "flatten_last", "require_same_shape"]
+__all__ = [
+    "ArrayOrSequence",
+    "Axes",
+    "as_axes",
+    "as_classes",
+    "as_floats",
+    "as_mask",
+    "as_weights",
+    "class_axes",
+    "flatten_last",
+    "require_same_shape",
+]
 
 ArrayOrSequence: TypeAlias = ArrayLike | Sequence[Any]
 Axes: TypeAlias = int | Sequence[int]
@@ -64,8 +75,17 @@ def require_same_shape(name: str, x: jax.Array, other: str, y: jax.Array) -> Non
         raise ValueError(f"{name} and {other} must have the same shape, got {x.shape} and {y.shape}")
 
 
-def class_axes(axis: Axes, name: str, array: jax.Array) -> tuple[int, ...]:
-    """The axis or axes of the classes, counted from the front and sorted.
+def as_weights(weights: ArrayOrSequence | None, losses: jax.Array) -> jax.Array | None:
+    """The weights of the losses, checked, in the dtype of the losses; None stays None, booleans become 0 and 1."""
+    if weights is None:
+        return None
+    (w,) = as_floats(weights=weights)
+    require_same_shape("weights", w, "the losses", losses)
+    return w.astype(losses.dtype)
+
+
+def as_axes(axis: Axes, name: str, array: jax.Array) -> tuple[int, ...]:
+    """The axis or axes that a user names, counted from the front and sorted.
 
     Args:
       axis: the user's argument.
@@ -76,7 +96,7 @@ def class_axes(axis: Axes, name: str, array: jax.Array) -> tuple[int, ...]:
       One or more axes of `array`.
 
     Raises:
-      ValueError: an axis is out of range or named twice, or there are no classes along the axes.
+      ValueError: an axis is out of range or named twice.
     """
     shape = array.shape
     axes = [operator.index(a) for a in (axis if isinstance(axis, Iterable) else (axis,))]
@@ -85,9 +105,47 @@ def class_axes(axis: Axes, name: str, array: jax.Array) -> tuple[int, ...]:
     positive = sorted({a % array.ndim for a in axes})
     if len(positive) != len(axes):
         raise ValueError(f"axis={axis} names an axis of {name} of shape {shape} twice")
-    if 0 in (shape[a] for a in positive):
-        raise ValueError(f"{name} of shape {shape} has no classes along axis={axis}")
     return tuple(positive)
+
+
+def class_axes(axis: Axes, name: str, array: jax.Array) -> tuple[int, ...]:
+    """The axis or axes of the classes, as `as_axes` has them; a ValueError too if there are no classes along them."""
+    axes = as_axes(axis, name, array)
+    if 0 in (array.shape[a] for a in axes):
+        raise ValueError(f"{name} of shape {array.shape} has no classes along axis={axis}")
+    return axes
+
+
+def as_classes(labels: ArrayOrSequence, axis: Axes, name: str, array: jax.Array, otherwise: str = "") -> jax.Array:
+    """Class indices, one for each row of `array` along `axis`, as int32 (int64 where they are 64 bits wide).
+
+    Wide, because they are compared with numbers of classes: a uint8 cannot hold C = 1000, and 2**32 + 1 is not class 1.
+
+    Args:
+      labels: the user's argument, of that name.
+      axis: the axis or axes of the classes.
+      name: what messages shall call `array`.
+      array: scores, one for each class.
+      otherwise: what a message says to those whose labels are not integers.
+
+    Returns:
+      Shape of `array` without `axis`. No check that they name classes.
+
+    Raises:
+      ValueError: the shape is another one.
+      TypeError: labels are not integers.
+    """
+    k = jnp.asarray(labels)
+    if not jnp.issubdtype(k.dtype, jnp.integer):
+        raise TypeError(f"labels must be class indices of an integer dtype, got dtype {k.dtype}{otherwise}")
+    axes = as_axes(axis, name, array)
+    expected = tuple(size for a, size in enumerate(array.shape) if a not in axes)
+    if k.shape != expected:
+        raise ValueError(
+            f"labels must have shape {expected}, which is that of {name} {array.shape} without axis={axis}, "
+            f"got {k.shape}"
+        )
+    return k.astype(jnp.int64 if k.dtype.itemsize == 8 else jnp.int32)
 
 
 def flatten_last(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
