@@ -13,14 +13,13 @@ that a step moves and sets aside, in bytes a parameter, here and there: they hav
 import argparse
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-ORIGINAL = ["optax==0.2.8", "absl-py"]
+from worker import Worker, serve, theirs_and_ours
+
 TESTS = Path(__file__).parents[1] / "tests"
 
 
@@ -45,22 +44,6 @@ def cases() -> dict[str, Any]:
             if len(case.settings) < len(fewest.settings):
                 found[case.name] = case
     return found
-
-
-class Worker:
-    """One library, in a process of its own: answers one question after another."""
-
-    def __init__(self, path: list[str]):
-        command = [sys.executable, __file__, "--worker", json.dumps(path)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, *question: Any) -> Any:
-        """The answer of `answer`."""
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
 
 
 def work(path: list[str]) -> None:
@@ -122,11 +105,7 @@ def work(path: list[str]) -> None:
         running = compiled, params, state, gradients
         return fastest
 
-    for line in sys.stdin:
-        try:
-            print(json.dumps(answer(*json.loads(line))), flush=True)
-        except Exception as error:
-            print(json.dumps(repr(error)), flush=True)
+    serve(answer)
 
 
 def compare(name: str, tree: str, theirs: Worker, ours: Worker, rounds: int, compile_rounds: int) -> str:
@@ -163,18 +142,12 @@ def main() -> None:
     if options.worker is not None:
         work(options.worker)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "install", "-q", "--no-deps", "--target", folder, *ORIGINAL], check=True
-        )
-        theirs, ours = Worker([folder]), Worker([])
+    with theirs_and_ours() as (theirs, ours):
         print("| tree | optimizer | step | trace | compile | bytes | temp |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for tree in options.trees:
             for name in options.names or sorted(cases()):
                 print(compare(name, tree, theirs, ours, options.rounds, options.compile_rounds), flush=True)
-        for worker in (theirs, ours):
-            worker.process.terminate()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optax.losses import softmax_cross_entropy, softmax_cross_entropy_with_integer_labels
-from reference.losses import cross_entropy, cross_entropy_gradient, negative_log_likelihood
+from optax.losses import (
+    poly_loss_cross_entropy,
+    safe_softmax_cross_entropy,
+    smooth_labels,
+    softmax_cross_entropy,
+    softmax_cross_entropy_with_integer_labels,
+)
+from reference.losses import cross_entropy, cross_entropy_gradient, negative_log_likelihood, softmax
 from x64 import enable_x64
 
 INF, NAN = float("inf"), float("nan")
@@ -312,3 +318,123 @@ def test_the_integer_form_needs_the_memory_of_the_logits_once_at_most():
     for function in (_total(k), jax.value_and_grad(_total(k))):
         needed = jax.jit(function).lower(z).compile().memory_analysis().temp_size_in_bytes
         assert needed < 1.25 * z.nbytes
+
+
+class TestOptionsOfTheIntegerForm:
+    Z = np.asarray([[1.0, 2.0, 3.0], [0.5, -1.0, 4.0], [0.0, 0.0, 0.0]], np.float32)
+    K = np.asarray([2, 0, 1])
+    MASK = np.asarray([[True, False, True], [True, True, True], [False, True, True]])
+
+    @pytest.mark.parametrize("where", [None, MASK])
+    def test_smoothed_labels_are_those_of_the_other_form(self, where):
+        smoothed = smooth_labels(np.eye(3, dtype=np.int32)[self.K], 0.3, where=where)
+        forms = [
+            lambda z: softmax_cross_entropy_with_integer_labels(z, self.K, where=where, label_smoothing=0.3),
+            lambda z: softmax_cross_entropy(z, smoothed, where=where),
+        ]
+        values, slopes = zip(
+            *((form(self.Z), jax.grad(lambda z, f=form: f(z).sum())(self.Z)) for form in forms), strict=True
+        )
+        np.testing.assert_allclose(*values, 1e-6)
+        np.testing.assert_allclose(*slopes, 1e-5, 1e-6)
+
+    def test_the_normaliser_is_drawn_to_one(self):
+        def extra(z):
+            losses = [softmax_cross_entropy_with_integer_labels(z, self.K, z_loss=b) for b in (0.5, 0.0)]
+            return losses[0] - losses[1]
+
+        log_total = np.log(np.exp(self.Z).sum(-1))
+        np.testing.assert_allclose(extra(self.Z), 0.5 * log_total**2, 1e-5)
+        p = np.stack([softmax(row) for row in self.Z.astype(np.float64)])
+        np.testing.assert_allclose(jax.grad(lambda z: extra(z).sum())(self.Z), log_total[:, None] * p, 1e-5)
+
+    def test_bounded_logits(self):
+        z = np.asarray([[100.0, -100.0, -INF]], np.float32)
+        bounded = 2 * np.tanh(z / 2)
+        loss = lambda z: softmax_cross_entropy_with_integer_labels(z, [1], soft_cap=2.0).sum()  # noqa: E731
+        expected = softmax_cross_entropy_with_integer_labels(np.where(z == -INF, z, bounded), [1])
+        np.testing.assert_allclose(loss(z), expected.sum(), 1e-6)
+        assert jnp.isfinite(jax.grad(loss)(z)).all()
+
+    def test_rows_that_are_ignored_do_not_count(self):
+        """Defect E2: there is a value for rows that only fill a batch up."""
+        z = self.Z.copy()
+        z[1] = NAN
+        k = np.asarray([2, -100, 1])
+
+        def mean(z):
+            return softmax_cross_entropy_with_integer_labels(z, k, ignore_index=-100, reduction="mean", z_loss=0.1)
+
+        value, gradient = jax.jit(jax.value_and_grad(mean))(z)
+        kept = softmax_cross_entropy_with_integer_labels(z[[0, 2]], k[[0, 2]], z_loss=0.1)
+        np.testing.assert_allclose(value, kept.mean(), 1e-6)
+        assert jnp.isfinite(gradient).all()
+        assert (gradient[1] == 0).all()
+        k[0] = -1  # another one names no class all the same
+        assert jnp.isnan(mean(z))
+
+    def test_may_be_traced(self):
+        @jax.jit
+        def loss(smoothing, z_loss, cap):
+            return softmax_cross_entropy_with_integer_labels(
+                self.Z, self.K, label_smoothing=smoothing, z_loss=z_loss, soft_cap=cap
+            )
+
+        options = {"label_smoothing": 0.2, "z_loss": 0.1, "soft_cap": 3.0}
+        expected = softmax_cross_entropy_with_integer_labels(self.Z, self.K, **options)
+        np.testing.assert_allclose(loss(0.2, 0.1, 3.0), expected, 1e-6)
+
+        z = jnp.array([0.0, 1.0, -INF])  # what is not asked for costs nothing
+        none = jax.jit(lambda a: softmax_cross_entropy_with_integer_labels(z, 0, label_smoothing=a))(0.0)
+        assert none == softmax_cross_entropy_with_integer_labels(z, 0)
+
+    @pytest.mark.parametrize(
+        ("option", "value"), [("label_smoothing", 1.0), ("label_smoothing", -0.1), ("z_loss", -1.0), ("soft_cap", 0.0)]
+    )
+    def test_are_checked(self, option, value):
+        with pytest.raises(ValueError, match=option):
+            softmax_cross_entropy_with_integer_labels(self.Z, self.K, **{option: value})
+
+
+@hypothesis.given(LOGITS, st.data())
+def test_poly_loss_against_the_definition(z, data):
+    y = data.draw(hnp.arrays(np.float32, z.shape, elements=st.floats(0, 1, width=32)))
+    rows = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(z, y, strict=True)]
+    expected = [cross_entropy(*row) + 3 * (1 - (softmax(row[0]) * row[1]).sum()) for row in rows]
+    np.testing.assert_allclose(poly_loss_cross_entropy(z, y, epsilon=3.0), expected, 1e-5, 1e-5)
+    np.testing.assert_array_equal(poly_loss_cross_entropy(z, y, epsilon=0.0), safe_softmax_cross_entropy(z, y))
+
+
+def test_poly_loss_has_a_least_epsilon():
+    with pytest.raises(ValueError, match="epsilon must be"):
+        poly_loss_cross_entropy([0.0], [1.0], epsilon=-1.5)
+
+
+class TestSmoothLabels:
+    @hypothesis.given(hnp.arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)), st.floats(0, 1))
+    def test_keeps_the_sum_of_probabilities(self, y, alpha):
+        y = np.where(y.sum(-1, keepdims=True) > 0, y / np.maximum(y.sum(-1, keepdims=True), 1e-30), 0.25)
+        smoothed = smooth_labels(y, alpha)
+        np.testing.assert_allclose(smoothed, (1 - alpha) * y + alpha / 4, 1e-5, 1e-6)
+        np.testing.assert_allclose(smoothed.sum(-1), y.sum(-1), 1e-5)
+
+    @pytest.mark.parametrize("dtype", [np.int32, np.bool_, np.float32, jnp.bfloat16])
+    def test_of_one_hot_rows_of_any_dtype(self, dtype):
+        """Defect E9: integers are labels too."""
+        smoothed = smooth_labels(np.eye(4, dtype=np.int32)[[1]].astype(dtype), 0.4)
+        assert smoothed.dtype == jnp.float32
+        np.testing.assert_allclose(smoothed, [[0.1, 0.7, 0.1, 0.1]], 1e-6)
+
+    def test_over_the_classes_that_take_part(self):
+        mask = np.asarray([[True, True, False], [False] * 3])
+        smoothed = smooth_labels(np.asarray([[1, 0, 0], [0, 1, 0]]), 0.4, where=mask)
+        np.testing.assert_allclose(smoothed, [[0.8, 0.2, 0.0], [0.0] * 3], 1e-6)
+
+    def test_along_another_axis(self):
+        y = np.eye(4, 3)
+        np.testing.assert_array_equal(smooth_labels(y, 0.1, axis=0), smooth_labels(y.T, 0.1).T)
+
+    @pytest.mark.parametrize("alpha", [-0.1, 1.1, NAN])
+    def test_checks_alpha(self, alpha):
+        with pytest.raises(ValueError, match="alpha must be"):
+            smooth_labels([1.0], alpha)

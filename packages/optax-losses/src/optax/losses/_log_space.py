@@ -6,15 +6,83 @@ and log C and does not lose its digits to a large logit it shares a sum with.
 A class with s = -inf has probability 0. The normaliser of a row that has no other class is taken to be 1 (its
 logarithm 0), so that one -inf is never subtracted from another: such a row has no class, but no NaN either.
 
+What a loss by integer labels needs of a row of logits are four numbers (`Row`), whether the logits exist all at once
+or a block at a time.
+
 The derivatives are written out, as forward rules, so that a compiler sees one elementwise expression per gradient,
 without a scatter and without intermediates of the size of the logits. They can be differentiated again.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-__all__ = ["cross_entropy", "label_logit", "largest", "log_sum_exp", "nan_unless"]
+__all__ = [
+    "Row",
+    "capped",
+    "cross_entropy",
+    "is_zero",
+    "label_logit",
+    "largest",
+    "log_sum_exp",
+    "nan_unless",
+    "one_class_loss",
+]
+
+
+class Row(NamedTuple):
+    """What a loss by integer labels needs of each row of logits z; all of the shape of the labels.
+
+    Attributes:
+      m: their largest, as `largest` has it: a constant for derivatives.
+      log_total: log sum_c exp(z_c - m).
+      label: z_k.
+      mean: the mean of z over the classes, or None if no loss asks for it.
+    """
+
+    m: jax.Array
+    log_total: jax.Array
+    label: jax.Array
+    mean: jax.Array | None
+
+
+def one_class_loss(row: Row, label_smoothing: ArrayLike, z_loss: ArrayLike) -> jax.Array:
+    """The cross entropy of softmax(z) with (1 - a) e_k + a / C, plus b (log sum_c exp z_c)^2.
+
+    Args:
+      row: what there is to know of the logits.
+      label_smoothing: a; used if the row has a mean.
+      z_loss: b.
+
+    Returns:
+      The losses.
+    """
+    m, log_total, label, mean = row
+    if mean is None:
+        loss = log_total - (label - m)
+    else:
+        a = jnp.asarray(label_smoothing, m.dtype)
+        # the mean is -inf if one class is impossible, which costs nothing unless it is asked for
+        loss = log_total - (1 - a) * (label - m) - jnp.where(a == 0, 0, a * (mean - m))
+    if is_zero(z_loss):
+        return loss
+    return loss + jnp.asarray(z_loss, m.dtype) * jnp.square(m + log_total)
+
+
+def is_zero(x: ArrayLike) -> bool:
+    """Whether an option is known to be 0, so that what it multiplies need not be computed."""
+    return isinstance(x, float | int) and x == 0
+
+
+def capped(z: jax.Array, soft_cap: ArrayLike | None) -> jax.Array:
+    """cap tanh(z / cap), but logits of -inf stay: their classes are impossible."""
+    if soft_cap is None:
+        return z
+    cap = jnp.asarray(soft_cap, z.dtype)
+    return jnp.where(z == -jnp.inf, z, cap * jnp.tanh(z / cap))
 
 
 def largest(z: jax.Array) -> jax.Array:

@@ -1,7 +1,6 @@
 """What every loss does with its values after the mathematics: `where`, `weights` and `reduction`, in one spelling.
 
-A value that is left out counts nothing, whatever it is: neither a NaN nor an infinite slope of it reaches the result
-or the gradient.
+A value that is left out counts nothing, whatever it is; the loss itself sees to it that its slope is finite there.
 """
 
 from collections.abc import Callable
