@@ -213,7 +213,7 @@ def test_weights_and_reductions(name: str) -> None:
     np.testing.assert_allclose(loss(weights=w, reduction=None), w * losses, 1e-6, 1e-6)
     np.testing.assert_allclose(loss(weights=w, reduction="sum"), np.sum(w * losses), 1e-5)
     np.testing.assert_allclose(loss(weights=w, reduction="mean"), np.sum(w * losses) / np.sum(w), 1e-5)
-    np.testing.assert_allclose(loss(weights=w != 0, reduction=None), (w != 0) * losses, 1e-6, 1e-6)
+    np.testing.assert_allclose(loss(weights=w != 0, reduction=None), np.where(w == 0, 0, losses), 1e-6, 1e-6)
     np.testing.assert_allclose(loss(reduction="mean"), np.mean(losses), 1e-5)
     assert loss(weights=np.zeros_like(w), reduction="mean") == 0
     with pytest.raises(ValueError, match="weights and the losses must have the same shape"):
