@@ -1,23 +1,24 @@
-"""Writes docs/conformance.md: how far each optimizer is from NumPy, an independent library and the original.
+"""Writes docs/conformance.md: how far optimizers, schedules and losses are from other libraries and the original.
 
     hatch run parity:table [FAMILY ...]
 
-With families, it prints how far each of their cases is instead.
+With families of optimizers, it prints how far each of their cases is instead.
 """
 
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
 
 import optax
-from conformance import engine, schedules
+from conformance import engine, losses, schedules
 from conformance.case import Case
 from x64 import enable_x64
 
@@ -133,12 +134,53 @@ in float64. {len(alike)} calls have those of the original for {schedules.COUNTS}
 {different}"""
 
 
+def of_losses(record: Mapping[str, Any]) -> str:
+    """The section about losses: values and gradients, in units of the larger of 1 and theirs."""
+    lines, different = [], []
+    for name, group in itertools.groupby(sorted(losses.cases(), key=lambda case: case.name), lambda case: case.name):
+        of_name = [*group]
+        libraries: dict[str, list[float | None]] = {}
+        originals: list[float | None] = []
+        for case in of_name:
+            ours = losses.with_jax(getattr(optax.losses, name), case)
+            for library in case.independent:
+                error = losses.error(ours, losses.with_independent(library, case)) if library.differs is None else None
+                libraries.setdefault(library.name, []).append(error)
+                if library.differs:
+                    different.append(f"- `{case.call}`, {library.name}: {library.differs.rstrip('.')}.\n")
+            if case.original:
+                different.append(f"- `{case.call}`, original: {case.original.rstrip('.')}.\n")
+            elif isinstance(theirs := record.get(case.call), tuple):
+                originals.append(losses.error(ours, theirs))
+        cells = [
+            f"`{name}`",
+            str(len(of_name)),
+            "<br>".join(f"{library} {worst(errors)}" for library, errors in sorted(libraries.items())) or "-",
+            worst(originals) if originals else "-",
+        ]
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return f"""\
+
+## Losses
+
+Values in float32 and their gradients, on random inputs and on edges (zeros, ties, infinities, numbers of 1e4 and more),
+against float64 in other libraries and float32 in the original. The figures are the largest difference in units of the
+larger of 1 and what is compared with, at most {losses.BOUND}. "-": there is none.
+
+| loss | cases | independent | original |
+| --- | --- | --- | --- |
+{"".join(lines)}
+These differ:
+
+{"".join(different)}"""
+
+
 def main(*families: str) -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     record = engine.read_record()
     rows = [measured(case, record[case.call]) for case in engine.cases(*families)]
     if not families:
-        PAGE.write_text(page(rows))
+        PAGE.write_text(page(rows) + of_losses(record))
     for row in rows if families else ():
         errors = (row.numpy, row.independent, row.original)
         print(*("-" if error is None else f"{error:.1e}" for error in errors), row.case.call, sep="\t")

@@ -24,9 +24,10 @@ del _collision
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
 _FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "wrappers", "estimators", "linear_algebra")
 # The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
-_NESTED = ("contrib", "experimental", "tree")
+_NESTED = ("assignment", "contrib", "experimental", "projections", "tree")
 
 if TYPE_CHECKING:  # the same for type checkers, which do not know this condition by any other name
+    from optax import assignment as assignment
     from optax import contrib as contrib
     from optax import core as core
     from optax import estimators as estimators
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax import linear_algebra as linear_algebra
     from optax import losses as losses
     from optax import optimizers as optimizers
+    from optax import projections as projections
     from optax import schedules as schedules
     from optax import transforms as transforms
     from optax import wrappers as wrappers
