@@ -1,6 +1,6 @@
 """Losses, projections and assignment: here, in the original, and for cross entropies in PyTorch, in turn.
 
-    hatch run parity:python benchmarks/losses.py [--rounds 9] [CASE ...]
+    hatch run parity:python benchmarks/losses.py [--torch] [--rounds 9] [CASE ...]
 
 The original comes from the package index into a temporary folder; each library runs in a process of its own, which wait
 for each other. A case is value and gradient of a mean, jitted, unless it says otherwise. A round takes the fastest of a
@@ -58,18 +58,6 @@ def linear(tokens: int, width: int, classes: int) -> tuple[Any, ...]:
     return (2, data, loss)
 
 
-def per_token(tokens: int, width: int, classes: int) -> tuple[Any, ...]:
-    """The same without a reduction, which has to know the weights of the tokens first."""
-    _, data, _ = linear(tokens, width, classes)
-
-    def loss(optax: Any, h: Any, w: Any, y: Any) -> Any:
-        if hasattr(optax, "linear_softmax_cross_entropy"):
-            return optax.linear_softmax_cross_entropy(h, w, y).mean()
-        return optax.softmax_cross_entropy_with_integer_labels(h @ w, y).mean()
-
-    return (2, data, loss)
-
-
 def cross_entropy(tokens: int, classes: int) -> tuple[Any, ...]:
     """From logits."""
     return (
@@ -95,8 +83,6 @@ CASES: Mapping[str, tuple[int, Callable[[], tuple[Any, ...]], Callable[..., Any]
     "integer cross entropy 4096 x 32768": cross_entropy(4096, 32768),
     "linear cross entropy 1024 x 256 x 32768": linear(1024, 256, 32768),
     "linear cross entropy 2048 x 1024 x 16384": linear(2048, 1024, 16384),
-    "linear cross entropy 1024 x 256 x 32768, per token": per_token(1024, 256, 32768),
-    "linear cross entropy 2048 x 1024 x 16384, per token": per_token(2048, 1024, 16384),
     "sigmoid cross entropy 4096 x 1000": (
         1,
         lambda: (normal(4096, 1000), integers(2, 4096, 1000).astype(np.float32)),
@@ -138,7 +124,7 @@ CASES: Mapping[str, tuple[int, Callable[[], tuple[Any, ...]], Callable[..., Any]
 TORCH: Mapping[str, Callable[..., Any]] = {
     name: torch_linear if name.startswith("linear") else torch_cross_entropy
     for name in CASES
-    if "cross entropy" in name and "sigmoid" not in name and "per token" not in name
+    if "cross entropy" in name and "sigmoid" not in name
 }
 
 

@@ -16,8 +16,8 @@ from conformance import losses as conformance
 from contract.signatures import undocumented
 from x64 import enable_x64
 
-# What makes losses, or labels for them, and is no loss itself.
-OTHERS = {"make_fenchel_young_loss", "smooth_labels"}
+# What makes losses, or labels for them, or returns more than losses.
+OTHERS = {"ctc_loss_with_forward_probs", "make_fenchel_young_loss", "smooth_labels"}
 # These reduce over the batch, as existing code relies on.
 REDUCED = {"dice_loss", "ntxent", "ranking_softmax_loss"}
 # `weights` and `where` mean the layer and its classes there; its own tests compare it with the form that has logits.
@@ -77,43 +77,53 @@ class TestEveryLoss:
         loss, arguments = call(name), data(name).values()
         values = loss(*arguments)
         assert not values.weak_type
-        np.testing.assert_allclose(jax.jit(loss)(*arguments), values, 1e-6, 1e-6)
-        if CASES[name].batched and name not in REDUCED and "reduction" not in CASES[name].settings:
-            assert values.shape[0] == len(next(iter(arguments)))  # never reduced over the batch
-            np.testing.assert_allclose(jax.jit(jax.vmap(loss))(*arguments), values, 1e-5, 1e-6)
+        batched = CASES[name].batched and name not in REDUCED and "reduction" not in CASES[name].settings
 
-    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-    def test_low_precision_is_computed_in_float32(self, name: str, dtype: Any) -> None:
+        @jax.jit
+        def compiled(*arguments: Any) -> Any:
+            return loss(*arguments), jax.vmap(loss)(*arguments) if batched else values
+
+        whole, mapped = compiled(*arguments)
+        np.testing.assert_allclose(whole, values, 1e-6, 1e-6)
+        np.testing.assert_allclose(mapped, values, 1e-5, 1e-6)
+        if batched:
+            assert values.shape[0] == len(next(iter(arguments)))  # never reduced over the batch
+
+    def test_low_precision_is_computed_in_float32(self, name: str) -> None:
         total, xs = moving(name)
-        low = tuple(x.astype(dtype) for x in xs)
-        value, gradients = jax.jit(jax.value_and_grad(total, tuple(range(len(xs)))))(*low)
+        low = tuple(x.astype(jnp.bfloat16) for x in xs)
+
+        @jax.jit
+        def both(*low: Any) -> Any:
+            return jax.value_and_grad(total, tuple(range(len(xs))))(*low), total(*(x.astype(jnp.float32) for x in low))
+
+        (value, gradients), expected = both(*low)
         assert value.dtype == jnp.float32
-        np.testing.assert_allclose(value, jax.jit(total)(*(x.astype(jnp.float32) for x in low)), 1e-5)
-        assert [g.dtype for g in gradients] == [dtype] * len(xs)
+        np.testing.assert_allclose(value, expected, 1e-5)
+        assert {g.dtype for g in gradients} == {jnp.dtype(jnp.bfloat16)}
+        half = {key: x.astype(jnp.float16) if x.dtype == jnp.float32 else x for key, x in data(name).items()}
+        assert jax.eval_shape(call(name), *half.values()).dtype == jnp.float32
 
     def test_the_gradient_is_that_of_finite_differences(self, name: str) -> None:
         with enable_x64():
-            arguments = CASES[name].arguments
             total, xs = moving(name)
             xs = tuple(x.astype(jnp.float64) for x in xs)
             rng = np.random.default_rng(0)
             directions = tuple(jnp.asarray(rng.normal(size=x.shape)) for x in xs)
-            assert (
-                call(name)(
-                    *(x.astype(np.float64) if x.dtype.kind == "f" else x for x in map(np.asarray, arguments.values()))
-                ).dtype
-                == jnp.float64
-            )
-            value, slope = jax.jit(functools.partial(jax.jvp, total))(xs, directions)
-            gradients = jax.jit(jax.grad(total, tuple(range(len(xs)))))(*xs)
-            reverse = sum(float(jnp.vdot(g, d)) for g, d in zip(gradients, directions, strict=True))
-            np.testing.assert_allclose(slope, reverse, 1e-9, 1e-9)
-            compiled = jax.jit(total)
             h = 1e-6
-            after, before = (
-                compiled(*(x + sign * h * d for x, d in zip(xs, directions, strict=True))) for sign in (1, -1)
-            )
-            np.testing.assert_allclose(slope, (after - before) / (2 * h), 1e-5, 1e-6 * max(1.0, abs(float(value))))
+
+            @jax.jit
+            def derivatives(*xs: Any) -> Any:
+                gradients = jax.grad(total, tuple(range(len(xs))))(*xs)
+                reverse = sum(jnp.vdot(g, d) for g, d in zip(gradients, directions, strict=True))
+                return jax.jvp(total, xs, directions)[1], reverse
+
+            forward, reverse = derivatives(*xs)
+            assert forward.dtype == jnp.float64
+            np.testing.assert_allclose(forward, reverse, 1e-9, 1e-9)
+            points = (jnp.stack([x, x + h * d, x - h * d]) for x, d in zip(xs, directions, strict=True))
+            value, after, before = jax.jit(lambda *rows: jax.lax.map(lambda x: total(*x), rows))(*points)
+            np.testing.assert_allclose(forward, (after - before) / (2 * h), 1e-5, 1e-6 * max(1.0, abs(float(value))))
 
     def test_shapes_that_do_not_match_are_refused(self, name: str) -> None:
         arguments = data(name)
@@ -175,16 +185,16 @@ def test_what_is_left_out_has_no_influence(name: str) -> None:
     mask, arguments, spoilt = masked(name)
     assert spoilt
     clean = data(name)
-    np.testing.assert_allclose(
-        call(name)(*arguments.values(), where=mask), call(name)(*clean.values(), where=mask), 1e-6
-    )
 
     @jax.jit
-    def gradients(xs: Mapping[str, Any]) -> Any:
-        return jax.grad(lambda xs: jnp.sum(call(name)(*(clean | xs).values(), where=mask)))(xs)
+    def losses_and_gradients(xs: Mapping[str, Any]) -> Any:
+        losses, pullback = jax.vjp(lambda xs: call(name)(*(clean | xs).values(), where=mask), xs)
+        return losses, pullback(jnp.ones_like(losses))[0]
 
-    expected = gradients({key: clean[key] for key in spoilt})
-    for key, gradient in gradients({key: arguments[key] for key in spoilt}).items():
+    losses, gradients = losses_and_gradients({key: arguments[key] for key in spoilt})
+    expected_losses, expected = losses_and_gradients({key: clean[key] for key in spoilt})
+    np.testing.assert_allclose(losses, expected_losses, 1e-6)
+    for key, gradient in gradients.items():
         np.testing.assert_allclose(gradient, expected[key], 1e-5, 1e-7)
         assert (np.asarray(gradient)[np.isnan(arguments[key])] == 0).all()
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from optax import projections
 from optax.projections import (
+    _projections,
     projection_box,
     projection_halfspace,
     projection_hypercube,
@@ -516,6 +516,6 @@ def test_leaves_that_are_no_numbers():
 
 def test_outside_of_jit_the_program_is_compiled_once():
     projection_simplex(jnp.arange(3.0))
-    before = projections._onto_simplex._cache_size()
+    before = _projections._onto_simplex._cache_size()
     projection_simplex(jnp.arange(3.0) + 1, 2.0)
-    assert projections._onto_simplex._cache_size() == before
+    assert _projections._onto_simplex._cache_size() == before

@@ -8,18 +8,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 
 from optax.core import check_hyperparameter
 from optax.losses._classification import check_one_class_options
 from optax.losses._inputs import ArrayOrSequence, as_classes, as_floats, as_mask
-from optax.losses._log_space import Row, capped, is_zero, label_logit, log_sum_exp, nan_unless, one_class_loss
+from optax.losses._log_space import Row, capped, is_zero, label_logit, nan_unless, one_class_loss
 from optax.losses._reduction import Reduction, reduced
 
 __all__ = ["linear_softmax_cross_entropy"]
 
-_psum: Any = jax.lax.psum  # unannotated in JAX
+_psum: Any = jax.lax.psum  # unannotated in JAX, all three
 _pmax: Any = jax.lax.pmax
+_named: Any = checkpoint_name
 
 
 def linear_softmax_cross_entropy(
@@ -42,7 +44,7 @@ def linear_softmax_cross_entropy(
         logits = hidden @ weights,        loss = log sum_c exp(logits_c) - logits_label
 
     The logits are made a block of classes at a time, once for the value and once more for the gradient: instead of
-    two arrays of N x C numbers there are two to four of N x block_size, and a fourth product beside the three.
+    two arrays of N x C numbers there are two or three of N x block_size, and a fourth product beside the three.
 
     Args:
       hidden: the last activations, shape (..., D). Examples may be divided over devices.
@@ -55,7 +57,7 @@ def linear_softmax_cross_entropy(
       soft_cap: a bound > 0: the logits become soft_cap tanh(logits / soft_cap) first.
       example_weights: what each loss is multiplied by, shape (...); None means 1. Weight 0 leaves a loss out.
       reduction: None, "sum", or "mean": the sum divided by that of the weights that count, 0 if none does.
-      block_size: how many classes at a time; None means 1/64 of them, but 256 at least.
+      block_size: how many classes at a time; None means 1/32 of them, but 256 at least.
       axis_name: the mesh axis, or axes, over which the classes are divided inside `jax.shard_map`: `weights` and
         `where` are the part of a device, `labels` count over all parts, and the losses are those of all classes.
 
@@ -79,7 +81,7 @@ def linear_softmax_cross_entropy(
         raise ValueError(f"weights of shape {w.shape} have no classes")
     mask = as_mask("where", where, "the classes of weights", w[0])
     k = as_classes(labels, -1, "hidden", h)
-    size = max(256, -(-classes // 64)) if block_size is None else operator.index(block_size)
+    size = max(256, -(-classes // 32)) if block_size is None else operator.index(block_size)
     check_hyperparameter("block_size", size, least=1)
 
     batch = k.shape
@@ -140,12 +142,18 @@ def _blocks(
             takes_part = jax.lax.dynamic_slice_in_dim(mask, start, size)[None]
             z, kept = jnp.where(takes_part, z, -jnp.inf), jnp.where(takes_part, z, 0)
         m = jnp.maximum(jnp.max(jax.lax.stop_gradient(z), axis=-1), np.finfo(dtype).min)
+        m = _named(m, "largest")
         j = k - start
         label = jnp.where((j >= 0) & (j < size), label_logit(z, j), 0)
-        return _Part(m, jnp.exp(log_sum_exp(z - m[:, None])), label, jnp.sum(kept, axis=-1))
+        return _Part(m, jnp.sum(jnp.exp(z - m[:, None]), axis=-1), label, jnp.sum(kept, axis=-1))
 
-    # the logits of a block are made again for its derivative
-    again: Callable[..., _Part] = partial(jax.checkpoint, prevent_cse=False, static_argnums=(4,))(block)
+    # Of a block only the largest logits are kept: the others are made again for its derivative.
+    again: Callable[..., _Part] = partial(
+        jax.checkpoint,
+        prevent_cse=False,
+        static_argnums=(4,),
+        policy=jax.checkpoint_policies.save_only_these_names("largest"),
+    )(block)
     rest = (w.shape[1] - 1) % size + 1
 
     def body(part: _Part, start: jax.Array) -> tuple[_Part, None]:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
-from optax.core import _collision, abs_sq, check_hyperparameter, ratio, safe_sqrt, scaled, vary_like
+from optax.core import abs_sq, check_hyperparameter, ratio, safe_sqrt, scaled, vary_like
 
 __all__ = [
     "projection_box",
@@ -37,8 +37,6 @@ __all__ = [
     "projection_simplex",
     "projection_vector",
 ]
-
-_collision.check()
 
 REAL = (jnp.floating, jnp.integer)
 NUMBERS = (*REAL, jnp.complexfloating)
