@@ -387,7 +387,7 @@ class TestOptionsOfTheIntegerForm:
 def test_poly_loss_against_the_definition(z, data):
     y = data.draw(hnp.arrays(np.float32, z.shape, elements=st.floats(0, 1, width=32)))
     rows = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(z, y, strict=True)]
-    expected = [cross_entropy(*row) + 3 * (1 - (softmax(row[0]) * row[1]).sum()) for row in rows]
+    expected = [cross_entropy(*row) + 3 * ((1 - softmax(row[0])) * row[1]).sum() for row in rows]
     np.testing.assert_allclose(poly_loss_cross_entropy(z, y, epsilon=3.0), expected, 1e-5, 1e-5)
     np.testing.assert_array_equal(poly_loss_cross_entropy(z, y, epsilon=0.0), safe_softmax_cross_entropy(z, y))
 

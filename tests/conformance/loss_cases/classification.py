@@ -40,7 +40,7 @@ def over_the_first_axis(logits, labels):
 
 
 def poly(logits, labels):
-    return torch_cross_entropy(logits, labels) + 1.5 * (1 - (labels * logits.softmax(-1)).sum(-1))
+    return torch_cross_entropy(logits, labels) + 1.5 * (labels * (1 - logits.softmax(-1))).sum(-1)
 
 
 def linear(hidden, weights, labels):

@@ -110,7 +110,7 @@ def poly_loss_cross_entropy(
 ) -> jax.Array:
     """The cross entropy with another weight for the first term of its expansion in powers of 1 - p.
 
-        loss = - sum_c labels_c log p_c + epsilon (1 - sum_c labels_c p_c),        p = softmax(logits)
+        loss = sum_c labels_c (- log p_c + epsilon (1 - p_c)),        p = softmax(logits)
 
     Args:
       logits: unnormalised log-probabilities, shape (..., C, ...).
@@ -134,7 +134,7 @@ def poly_loss_cross_entropy(
     check_hyperparameter("epsilon", epsilon, least=-1)
     s, y = _shifted(logits, labels, axis, where)
     p = jnp.exp(s - log_sum_exp(s)[..., None])
-    losses = cross_entropy(s, y) + jnp.asarray(epsilon, s.dtype) * (1 - jnp.sum(y * p, axis=-1))
+    losses = cross_entropy(s, y) + jnp.asarray(epsilon, s.dtype) * jnp.sum(y * (1 - p), axis=-1)
     return reduced(losses, weights=weights, reduction=reduction)
 
 
