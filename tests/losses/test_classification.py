@@ -72,6 +72,8 @@ def test_large_logits_keep_their_digits():
 
 
 class TestImpossibleClasses:
+    """Defect E3: logits of -inf gave NaN."""
+
     def test_cost_nothing_without_a_label(self):
         z, y = jnp.array([0.0, 1.0, -INF]), jnp.array([0.25, 0.75, 0.0])
         loss, (by_z, by_y) = jax.value_and_grad(softmax_cross_entropy, (0, 1))(z, y)
@@ -251,6 +253,7 @@ class TestErrors:
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.int32])
 def test_float32_is_the_least(dtype):
+    """Defect E8: losses of half precision were summed and returned in it."""
     z = jnp.arange(6).reshape(2, 3).astype(dtype)
     wide = z.astype(jnp.float32)
     for y in (jax.nn.one_hot(jnp.array([0, 1]), 3, dtype=dtype), jnp.eye(2, 3, dtype=jnp.int32), np.eye(2, 3)):
