@@ -463,7 +463,7 @@ def test_scales_of_zero_and_of_every_kind(project):
 
 
 def test_boxes_that_are_empty():
-    with pytest.raises(ValueError, match=r"^lower is above upper at \['b'\]$"):
+    with pytest.raises(ValueError, match=r"^lower is above upper at \['b'\]: "):
         projection_box({"a": 1.0, "b": jnp.ones(2)}, {"a": 0, "b": np.array([0.0, 2.0])}, 1)
     result = jax.jit(projection_box)(jnp.zeros(2), jnp.array([0.0, 2.0]), 1.0)
     assert result[0] == 0

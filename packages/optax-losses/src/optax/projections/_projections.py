@@ -536,7 +536,7 @@ def _between(path: str, x: jax.Array | None, lower: Any, upper: Any) -> jax.Arra
     bounds = [bound for bound in (lower, upper) if bound is not None]
     known = not any(isinstance(bound, jax.core.Tracer) for bound in bounds)
     if known and len(bounds) == 2 and np.any(np.asarray(lower) > np.asarray(upper)):
-        raise ValueError(f"lower is above upper{_at(path)}")
+        raise ValueError(f"lower is above upper{_at(path)}: {np.asarray(lower)} and {np.asarray(upper)}")
     if all(jnp.issubdtype(jnp.result_type(y), jnp.integer) for y in (x, *bounds)):
         ends = np.iinfo(x.dtype)
         lower, upper = ends.min if lower is None else lower, ends.max if upper is None else upper
