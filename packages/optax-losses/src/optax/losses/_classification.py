@@ -164,8 +164,8 @@ def smooth_labels(
     Reference:
       Szegedy et al., "Rethinking the Inception architecture", 2016, https://arxiv.org/abs/1512.00567, section 7.
 
-    >>> smooth_labels([0, 1, 0, 0], 0.4)
-    Array([0.1, 0.7, 0.1, 0.1], dtype=float32)
+    >>> smooth_labels([0, 1, 0, 0], 0.5)
+    Array([0.125, 0.625, 0.125, 0.125], dtype=float32)
     """
     check_hyperparameter("alpha", alpha, least=0, most=1)
     (y,) = as_floats(labels=labels)
