@@ -69,7 +69,7 @@ class LossCase:
         """The names of the arguments that are differentiated."""
         return self.by or (next(iter(self.arguments)),)
 
-    @property
+    @functools.cached_property
     def call(self) -> str:
         """The call, with numbers for the case among those of its name."""
         same = [case for case in cases() if case.name == self.name]
@@ -90,7 +90,7 @@ def cotangents(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return (1.5 + np.cos(np.arange(int(np.prod(shape))))).astype(np.float32).reshape(shape)
 
 
-def with_jax(function: Callable[..., Any], case: LossCase, *, by_name: bool = False) -> Values:
+def with_jax(function: Callable[..., Any], case: LossCase, *, by_name: bool = False, compiled: bool = False) -> Values:
     """Losses and gradients of a function of JAX; its arguments are given in their order, or by their names."""
     import jax
     import jax.numpy as jnp
@@ -101,10 +101,22 @@ def with_jax(function: Callable[..., Any], case: LossCase, *, by_name: bool = Fa
         given = {name: moving[name] if name in moving else fixed[name] for name in case.arguments}
         return function(**given) if by_name else function(*given.values(), **case.settings)
 
+    def values(moving: Mapping[str, Any]) -> Any:
+        losses, pullback = jax.vjp(called, moving)
+        return losses, pullback(jnp.asarray(cotangents(losses.shape), losses.dtype))[0]
+
     moving = {name: jnp.asarray(case.arguments[name]) for name in case.differentiated}
-    losses, pullback = jax.vjp(called, moving)
-    (gradients,) = pullback(jnp.asarray(cotangents(losses.shape), losses.dtype))
+    losses, gradients = (jax.jit(values) if compiled else values)(moving)
     return np.asarray(losses), [np.asarray(gradients[name]) for name in case.differentiated]
+
+
+@functools.cache
+def ours(call: str) -> Values:
+    """Losses and gradients of our loss in the case of this call."""
+    import optax.losses
+
+    (case,) = [case for case in cases() if case.call == call]
+    return with_jax(getattr(optax.losses, case.name), case, compiled=True)
 
 
 def with_torch(function: Callable[..., Any], case: LossCase) -> Values:

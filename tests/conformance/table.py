@@ -142,7 +142,7 @@ def of_losses(record: Mapping[str, Any]) -> str:
         libraries: dict[str, list[float | None]] = {}
         originals: list[float | None] = []
         for case in of_name:
-            ours = losses.with_jax(getattr(optax.losses, name), case)
+            ours = losses.ours(case.call)
             for library in case.independent:
                 error = losses.error(ours, losses.with_independent(library, case)) if library.differs is None else None
                 libraries.setdefault(library.name, []).append(error)
