@@ -10,7 +10,6 @@ from optax.core import check_hyperparameter
 from optax.losses._inputs import (
     ArrayOrSequence,
     Axes,
-    as_classes,
     as_floats,
     as_mask,
     class_axes,
@@ -27,8 +26,10 @@ from optax.losses._log_space import (
     log_sum_exp,
     nan_unless,
     one_class_loss,
+    softmax,
 )
 from optax.losses._reduction import Reduction, reduced
+from optax.losses._rows import labelled_rows
 
 __all__ = [
     "poly_loss_cross_entropy",
@@ -133,8 +134,7 @@ def poly_loss_cross_entropy(
     """
     check_hyperparameter("epsilon", epsilon, least=-1)
     s, y = _shifted(logits, labels, axis, where)
-    p = jnp.exp(s - log_sum_exp(s)[..., None])
-    losses = cross_entropy(s, y) + jnp.asarray(epsilon, s.dtype) * jnp.sum(y * (1 - p), axis=-1)
+    losses = cross_entropy(s, y) + jnp.asarray(epsilon, s.dtype) * jnp.sum(y * (1 - softmax(s)), axis=-1)
     return reduced(losses, weights=weights, reduction=reduction)
 
 
@@ -226,29 +226,21 @@ def softmax_cross_entropy_with_integer_labels(
     Array([0.6931472,       nan], dtype=float32)
     """
     check_one_class_options(label_smoothing, z_loss, soft_cap)
-    (z,) = as_floats(logits=logits)
-    mask = as_mask("where", where, "logits", z)
-    axes = class_axes(axis, "logits", z)
-    k = as_classes(labels, axis, "logits", z, " (probabilities of the classes go to softmax_cross_entropy)")
-
+    z, k, defined, mask = labelled_rows(
+        "logits", logits, labels, axis, where, " (probabilities of the classes go to softmax_cross_entropy)"
+    )
     kept = None if ignore_index is None else k != operator.index(ignore_index)
-    z = flatten_last(z, axes)
     if kept is not None:
         z = jnp.where(kept[..., None], z, 0)
+        defined |= ~kept
     z = capped(z, soft_cap)
-    mean = None if is_zero(label_smoothing) else jnp.mean(z, axis=-1)
-    defined = (k >= 0) & (k < z.shape[-1])
-    if mask is not None:
-        mask = flatten_last(mask, axes)
-        if mean is not None:
-            count = jnp.sum(mask, axis=-1, dtype=z.dtype)
-            mean = jnp.sum(jnp.where(mask, z, 0), axis=-1) / jnp.maximum(count, 1)
-        z = jnp.where(mask, z, -jnp.inf)
-        defined &= label_logit(mask, k)
+    mean = None
+    if not is_zero(label_smoothing):
+        count = z.shape[-1] if mask is None else jnp.maximum(jnp.sum(mask, axis=-1, dtype=z.dtype), 1)
+        mean = jnp.sum(z if mask is None else jnp.where(mask, z, 0), axis=-1) / count
     m = largest(z)
     losses = one_class_loss(Row(m[..., 0], log_sum_exp(z - m), label_logit(z, k), mean), label_smoothing, z_loss)
-    losses = nan_unless(defined if kept is None else defined | ~kept, losses)
-    return reduced(losses, kept=kept, weights=weights, reduction=reduction)
+    return reduced(nan_unless(defined, losses), kept=kept, weights=weights, reduction=reduction)
 
 
 def check_one_class_options(label_smoothing: ArrayLike, z_loss: ArrayLike, soft_cap: ArrayLike | None) -> None:

@@ -179,7 +179,7 @@ def multiclass_sparsemax_loss(
     >>> multiclass_sparsemax_loss([[0.0, 0.0, -9.0], [0.5, 2.0, -1.0]], [0, 0])
     Array([0.25, 1.5 ], dtype=float32)
     """
-    z, k, defined = labelled_rows("scores", scores, labels, axis, where)
+    z, k, defined, _ = labelled_rows("scores", scores, labels, axis, where)
     losses = _sparsemax(z - largest(z), k)
     return reduced(nan_unless(defined, losses), weights=weights, reduction=reduction)
 

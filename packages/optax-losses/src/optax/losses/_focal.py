@@ -155,7 +155,7 @@ def softmax_focal_loss(
     if alpha is not None:
         check_hyperparameter("alpha", alpha, least=0, array=True)
     check_hyperparameter("gamma", gamma, least=0)
-    z, k, defined = labelled_rows("logits", logits, labels, axis, where)
+    z, k, defined, _ = labelled_rows("logits", logits, labels, axis, where)
     s = z - largest(z)
     small, exponent = as_exponent("gamma", gamma, z)
     losses = log_sum_exp(s) - label_logit(s, k) if small == 0 else _softmax_focal(s, k, small, exponent)

@@ -30,6 +30,7 @@ __all__ = [
     "log_sum_exp",
     "nan_unless",
     "one_class_loss",
+    "softmax",
 ]
 
 
@@ -123,6 +124,26 @@ def _weights(s: jax.Array) -> tuple[jax.Array, jax.Array]:
     e = jnp.exp(s)
     total = jnp.sum(e, axis=-1, keepdims=True)
     return e, jnp.where(total == 0, 1, total)
+
+
+@jax.custom_jvp
+def softmax(s: jax.Array) -> jax.Array:
+    """exp(s_c) / sum_k exp(s_k) over the last axis, for rows whose maximum is 0; 0 for a row of -inf.
+
+    Args:
+      s: logits less their largest, shape (..., C).
+
+    Returns:
+      The shape and dtype of `s`.
+    """
+    e, total = _weights(s)
+    return e / total
+
+
+@softmax.defjvp
+def _softmax_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    p, (ds,) = softmax(*primals), tangents
+    return p, p * (ds - jnp.sum(p * ds, axis=-1, keepdims=True))
 
 
 @jax.custom_jvp

@@ -192,7 +192,7 @@ def _lead_missed(
     Said of differences, so that a large score that all have in common costs no digits. Where several classes attain
     the maximum, each gets an equal share of the slope.
     """
-    z, k, defined = labelled_rows("scores", scores, labels, axis, where)
+    z, k, defined, _ = labelled_rows("scores", scores, labels, axis, where)
     absent = z == -jnp.inf
     excess = jnp.where(absent, 0, z) - label_logit(z, k)[..., None] + lead
     excess = jnp.where(absent, -jnp.inf, excess)

@@ -1,28 +1,52 @@
 """Rows of class scores with the index of a class each: what the losses with integer labels have in common."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from optax.losses._inputs import ArrayOrSequence, Axes, as_classes, as_floats, as_mask, class_axes, flatten_last
 from optax.losses._log_space import label_logit
 
-__all__ = ["is_label", "labelled_rows"]
+__all__ = ["Rows", "is_label", "labelled_rows"]
+
+
+class Rows(NamedTuple):
+    """Scores with the classes on the last axis, and their labels.
+
+    Attributes:
+      z: the scores, shape (..., C); -inf for classes that are left out.
+      k: class indices, shape (...), which may name no class.
+      defined: which of them name a class that takes part, shape (...).
+      mask: which classes take part, the shape of `z`; None if all do.
+    """
+
+    z: jax.Array
+    k: jax.Array
+    defined: jax.Array
+    mask: jax.Array | None
 
 
 def labelled_rows(
-    name: str, scores: ArrayOrSequence, labels: ArrayOrSequence, axis: Axes, where: ArrayOrSequence | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The user's scores with the classes on the last axis, their labels, and which of the labels name a class.
+    name: str,
+    scores: ArrayOrSequence,
+    labels: ArrayOrSequence,
+    axis: Axes,
+    where: ArrayOrSequence | None,
+    otherwise: str = "",
+) -> Rows:
+    """The user's arguments as rows, checked.
 
     Args:
       name: what messages shall call the scores.
-      scores: the user's argument; classes that `where` leaves out get the score -inf.
+      scores: the user's argument.
       labels: the user's argument of that name.
       axis: the user's argument of that name: the axis or axes of the classes, flattened into one here.
       where: the user's argument of that name.
+      otherwise: what a message says to those whose labels are not integers.
 
     Returns:
-      Scores of shape (..., C), indices of shape (...), and booleans of shape (...).
+      The rows.
 
     Raises:
       ValueError: the shapes do not fit, or `axis` is not an axis of the scores.
@@ -31,14 +55,14 @@ def labelled_rows(
     (z,) = as_floats(**{name: scores})
     mask = as_mask("where", where, name, z)
     axes = class_axes(axis, name, z)
-    k = as_classes(labels, axis, name, z)
+    k = as_classes(labels, axis, name, z, otherwise)
     z = flatten_last(z, axes)
     defined = (k >= 0) & (k < z.shape[-1])
     if mask is not None:
         mask = flatten_last(mask, axes)
         z = jnp.where(mask, z, -jnp.inf)
         defined &= label_logit(mask, k)
-    return z, k, defined
+    return Rows(z, k, defined, mask)
 
 
 def is_label(z: jax.Array, k: jax.Array) -> jax.Array:

@@ -27,7 +27,7 @@ from optax.losses._inputs import (
     flatten_last,
     require_same_shape,
 )
-from optax.losses._log_space import largest, nan_unless
+from optax.losses._log_space import largest, nan_unless, softmax
 from optax.losses._reduction import Reduction, reduced
 
 __all__ = [
@@ -426,7 +426,7 @@ def lovasz_softmax_loss(
         mask = _pixels_last("where", mask)
         z, k, defined = jnp.where(mask[..., None], z, 0), jnp.where(mask, k, -1), defined | ~mask
 
-    p = jnp.swapaxes(_softmax(z), 1, 2)  # (B, C, pixels): sorted along the last axis
+    p = jnp.swapaxes(softmax(z - largest(z)), 1, 2)  # (B, C, pixels): sorted along the last axis
     positive = k[:, None] == jax.lax.broadcasted_iota(k.dtype, p.shape, 1)
     errors = jnp.where(positive, 1 - p, p)
     if mask is not None:
@@ -452,7 +452,7 @@ def _probabilities(
     if mask is not None:
         p, y = jnp.where(mask, p, -jnp.inf if activation == "softmax" else 0), jnp.where(mask, y, 0)
     if activation == "softmax":
-        return _softmax(p), y
+        return softmax(p - largest(p)), y
     if activation == "sigmoid":
         p = jax.nn.sigmoid(p)
     return (p if mask is None else jnp.where(mask, p, 0)), y
@@ -523,24 +523,6 @@ def _share_jvp(
 
 def _inverse(x: jax.Array) -> jax.Array:
     return jnp.where(x == 0, 0, 1 / jnp.where(x == 0, 1, x))
-
-
-def _softmax(z: jax.Array) -> jax.Array:
-    """exp z_c / sum_k exp z_k over the last axis; 0 for all classes where all logits are -inf."""
-    return _normalised(z - largest(z))
-
-
-@jax.custom_jvp
-def _normalised(s: jax.Array) -> jax.Array:
-    """The softmax over the last axis of logits less their largest."""
-    e = jnp.exp(s)
-    return e * _inverse(jnp.sum(e, axis=-1, keepdims=True))
-
-
-@_normalised.defjvp
-def _normalised_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    p, (ds,) = _normalised(*primals), tangents
-    return p, p * (ds - jnp.sum(p * ds, axis=-1, keepdims=True))
 
 
 def _pixels_last(name: str, x: jax.Array) -> jax.Array:
