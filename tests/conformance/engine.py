@@ -1,7 +1,6 @@
 """Runs the cases: one tree, one sequence of gradients, and the updates that each library makes of them."""
 
 import importlib
-import os
 import pickle
 import pkgutil
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ ORIGINAL_BOUND = 2e-5  # the original rounds 1 - 0.999^t to this
 
 Updates: TypeAlias = list[list[Array]]  # for every step, for every leaf
 
-RECORD = Path(os.environ.get("ORIGINAL_RECORD", Path(__file__).parents[2] / "build" / "original.pickle"))
+RECORD = Path(__file__).parents[2] / "build" / "original.pickle"
 
 NAMES = ("matrix", "scalar", "vector")
 SHAPES = ((4, 3), (), (5,))
@@ -135,7 +134,7 @@ def independent_updates(case: Case, steps: int = STEPS) -> Updates:
 
 
 def read_record() -> dict[str, Any]:
-    """What `record.py` wrote: by the call of a case, the updates of the original or the message of its error."""
+    """What `record.py` wrote: by the call of a case, what the original made of it or the message of its error."""
     if not RECORD.exists():
         raise FileNotFoundError("the original is not recorded yet: hatch run compat:record")
     record: dict[str, Any] = pickle.loads(RECORD.read_bytes())

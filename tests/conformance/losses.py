@@ -78,10 +78,10 @@ class LossCase:
 
 
 @functools.cache
-def cases(*families: str) -> list[LossCase]:
-    """Those of the modules of these names in `loss_cases`; of all if there are none."""
+def cases() -> list[LossCase]:
+    """Those of all the modules of `loss_cases`."""
     package = importlib.import_module("conformance.loss_cases")
-    names = families or tuple(module.name for module in pkgutil.iter_modules(package.__path__))
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
     return [case for name in names for case in importlib.import_module(f"{package.__name__}.{name}").CASES]
 
 

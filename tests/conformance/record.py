@@ -1,7 +1,4 @@
-"""Records what the original 0.2.8 does, in an environment that has it: `record.py [FILE [FAMILY ...]]`.
-
-Families are those of optimizers, or of losses with "losses/" in front; without any, everything is recorded.
-"""
+"""Records what the original 0.2.8 does, in an environment that has it: `record.py [FILE]`."""
 
 import contextlib
 import inspect
@@ -17,19 +14,17 @@ import optax
 from conformance import engine, losses, schedules
 
 
-def record(file: Path, *families: str) -> None:
+def record(file: Path) -> None:
     """Write updates of optimizers, values of schedules, losses and gradients, or messages of the errors raised."""
     record: dict[str, Any] = {}
-    of_losses = [name.removeprefix("losses/") for name in families if name.startswith("losses/")]
-    of_optimizers = [name for name in families if not name.startswith("losses/")]
-    for case in engine.cases(*of_optimizers) if of_optimizers or not families else []:
+    for case in engine.cases():
         with _message_of_an_error(record, case.call):
             record[case.call] = engine.original_updates(case, optax)
     for call in schedules.ORIGINAL:
         with _message_of_an_error(record, call):
             schedule = schedules.evaluated(call, optax)
             record[call] = [float(schedule(t)) for t in range(schedules.COUNTS)]
-    for of_loss in losses.cases(*of_losses) if of_losses or not families else []:
+    for of_loss in losses.cases():
         function = getattr(optax.losses, of_loss.name, None)
         if function and of_loss.settings.keys() <= inspect.signature(function).parameters.keys():
             with _message_of_an_error(record, of_loss.call):
@@ -47,5 +42,4 @@ def _message_of_an_error(record: dict[str, Any], call: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    file, *families = sys.argv[1:] or [engine.RECORD]
-    record(Path(file), *families)
+    record(Path(sys.argv[1]) if len(sys.argv) > 1 else engine.RECORD)
