@@ -1,4 +1,4 @@
-"""What the estimators ask of a distribution, and one that needs no other library."""
+"""What the estimators ask of a distribution, and a few that need no other library."""
 
 import operator
 from collections.abc import Sequence
@@ -8,7 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-__all__ = ["DiagonalNormal", "Distribution", "multi_normal"]
+__all__ = [
+    "DiagonalNormal",
+    "Distribution",
+    "IndependentBernoulli",
+    "OneHotCategorical",
+    "bernoulli",
+    "categorical",
+    "multi_normal",
+]
 
 
 @runtime_checkable
@@ -79,8 +87,7 @@ class DiagonalNormal:
         Returns:
           An array of shape (*sample_shape, *mean.shape), float32 or float64.
         """
-        shape = tuple(sample_shape) if isinstance(sample_shape, Sequence) else (operator.index(sample_shape),)
-        noise = jax.random.normal(seed, (*shape, *self._mean.shape), self._mean.dtype)
+        noise = jax.random.normal(seed, (*_shape(sample_shape), *self._mean.shape), self._mean.dtype)
         return jnp.broadcast_to(self._mean, noise.shape) + jnp.broadcast_to(self.scale, noise.shape) * noise
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
@@ -95,14 +102,89 @@ class DiagonalNormal:
         Raises:
           ValueError: `value` does not have the mean's shape in its last axes.
         """
-        x = jnp.asarray(value).astype(self._mean.dtype)
-        event = self._mean.shape
-        if x.shape[x.ndim - len(event) :] != event or x.ndim < len(event):
-            raise ValueError(f"value must have shape (..., {', '.join(map(str, event))}), got {x.shape}")
+        x = _values(value, self._mean)
         mean, log_scale = (jnp.broadcast_to(p, x.shape) for p in self.params)
         z = (x - mean) * jnp.exp(-log_scale)
-        terms = 0.5 * jnp.square(z) + log_scale + 0.5 * jnp.log(2 * jnp.pi)
-        return -jnp.sum(terms, axis=tuple(range(x.ndim - len(event), x.ndim)))
+        return -_event_sum(0.5 * jnp.square(z) + log_scale + 0.5 * jnp.log(2 * jnp.pi), self._mean.ndim)
+
+    def kl_divergence(self, other: "DiagonalNormal") -> jax.Array:
+        """The Kullback-Leibler divergence from this distribution to `other`, a scalar >= 0."""
+        log_ratio = jnp.broadcast_to(self._log_scale - other._log_scale, self._mean.shape)
+        z = (self._mean - other._mean) / other.scale
+        return jnp.sum(0.5 * (jnp.square(z) + jnp.expm1(2 * log_ratio)) - log_ratio)
+
+
+class IndependentBernoulli:
+    """Independent Bernoulli variables: each component is 1 with probability sigmoid(logits), else 0.
+
+    Args:
+      logits: real numbers of any shape, which is the shape of one sample.
+
+    Raises:
+      TypeError: the logits are not real.
+    """
+
+    def __init__(self, logits: ArrayLike):
+        self.logits = _widened("logits", logits)
+
+    def __repr__(self) -> str:
+        return f"IndependentBernoulli(logits={self.logits!r})"
+
+    def sample(self, sample_shape: Sequence[int] | int, seed: jax.Array) -> jax.Array:
+        """Samples of zeros and ones, shape (*sample_shape, *logits.shape), float32 or float64."""
+        shape = (*_shape(sample_shape), *self.logits.shape)
+        noise = jax.random.logistic(seed, shape, self.logits.dtype)
+        return (noise > -jnp.broadcast_to(self.logits, shape)).astype(self.logits.dtype)
+
+    def log_prob(self, value: ArrayLike) -> jax.Array:
+        """The logarithm of the probability of zeros and ones of shape (..., *logits.shape): shape (...)."""
+        x = _values(value, self.logits)
+        logits = jnp.broadcast_to(self.logits, x.shape)
+        return _event_sum(x * logits - jax.nn.softplus(logits), self.logits.ndim)
+
+    def kl_divergence(self, other: "IndependentBernoulli") -> jax.Array:
+        """The Kullback-Leibler divergence from this distribution to `other`, a scalar >= 0."""
+        one = jax.nn.log_sigmoid(self.logits) - jax.nn.log_sigmoid(other.logits)
+        zero = jax.nn.log_sigmoid(-self.logits) - jax.nn.log_sigmoid(-other.logits)
+        return jnp.sum(jax.nn.sigmoid(self.logits) * one + jax.nn.sigmoid(-self.logits) * zero)
+
+
+class OneHotCategorical:
+    """Independent choices among K classes; a sample has a 1 in the place of the class and zeros elsewhere.
+
+    Args:
+      logits: unnormalised logarithms of the probabilities, shape (..., K), which is the shape of one sample.
+
+    Raises:
+      ValueError: there is no axis of classes.
+      TypeError: the logits are not real.
+    """
+
+    def __init__(self, logits: ArrayLike):
+        self.logits = _widened("logits", logits)
+        if self.logits.ndim == 0:
+            raise ValueError("logits must have a last axis of classes, got a scalar")
+
+    def __repr__(self) -> str:
+        return f"OneHotCategorical(logits={self.logits!r})"
+
+    def sample(self, sample_shape: Sequence[int] | int, seed: jax.Array) -> jax.Array:
+        """One-hot samples, shape (*sample_shape, *logits.shape), float32 or float64."""
+        shape = (*_shape(sample_shape), *self.logits.shape[:-1])
+        labels = jax.random.categorical(seed, self.logits, shape=shape)
+        return jax.nn.one_hot(labels, self.logits.shape[-1], dtype=self.logits.dtype)
+
+    def log_prob(self, value: ArrayLike) -> jax.Array:
+        """The logarithm of the probability of one-hot samples of shape (..., *logits.shape): shape (...)."""
+        x = _values(value, self.logits)
+        log_p = jnp.broadcast_to(jax.nn.log_softmax(self.logits), x.shape)
+        return _event_sum(x * jnp.where(x == 0, 0, log_p), self.logits.ndim)  # 0, not NaN, for impossible classes
+
+    def kl_divergence(self, other: "OneHotCategorical") -> jax.Array:
+        """The Kullback-Leibler divergence from this distribution to `other`, a scalar >= 0."""
+        p, q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        impossible = jnp.isneginf(p)
+        return jnp.sum(jnp.exp(p) * (jnp.where(impossible, 0, p) - jnp.where(impossible, 0, q)))
 
 
 def multi_normal(loc: ArrayLike, log_scale: ArrayLike) -> DiagonalNormal:
@@ -126,9 +208,65 @@ def multi_normal(loc: ArrayLike, log_scale: ArrayLike) -> DiagonalNormal:
     return DiagonalNormal(loc, log_scale)
 
 
+def bernoulli(logits: ArrayLike) -> IndependentBernoulli:
+    """Independent Bernoulli variables, whose samples are floats: 1 with probability sigmoid(logits), else 0.
+
+    Args:
+      logits: real numbers of any shape, which is the shape of one sample.
+
+    Returns:
+      A distribution with `sample(sample_shape, seed)`, `log_prob(value)`, `kl_divergence(other)` and `logits`; it
+      computes in float32, or float64 if the logits are.
+
+    Raises:
+      TypeError: the logits are not real.
+
+    >>> bernoulli([0.0, 0.0]).log_prob([0.0, 1.0])
+    Array(-1.3862944, dtype=float32)
+    """
+    return IndependentBernoulli(logits)
+
+
+def categorical(logits: ArrayLike) -> OneHotCategorical:
+    """Independent choices among K classes with probabilities softmax(logits), whose samples are one-hot floats.
+
+    Args:
+      logits: unnormalised logarithms of the probabilities, shape (..., K), which is the shape of one sample.
+
+    Returns:
+      A distribution with `sample(sample_shape, seed)`, `log_prob(value)`, `kl_divergence(other)` and `logits`; it
+      computes in float32, or float64 if the logits are.
+
+    Raises:
+      ValueError: there is no axis of classes.
+      TypeError: the logits are not real.
+
+    >>> categorical([0.0, 0.0]).log_prob([0.0, 1.0])
+    Array(-0.6931472, dtype=float32)
+    """
+    return OneHotCategorical(logits)
+
+
 def _widened(name: str, x: ArrayLike) -> jax.Array:
     """`x` in float32, or float64 if it is that already."""
     array = jnp.asarray(x)
     if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}")
     return array.astype(jnp.float64 if array.dtype == jnp.float64 else jnp.float32)
+
+
+def _shape(sample_shape: Sequence[int] | int) -> tuple[int, ...]:
+    return tuple(sample_shape) if isinstance(sample_shape, Sequence) else (operator.index(sample_shape),)
+
+
+def _values(value: ArrayLike, like: jax.Array) -> jax.Array:
+    """Samples in the dtype of the parameter `like`, whose shape their last axes must have."""
+    x = jnp.asarray(value).astype(like.dtype)
+    if x.shape[x.ndim - like.ndim :] != like.shape or x.ndim < like.ndim:
+        raise ValueError(f"value must have shape (..., {', '.join(map(str, like.shape))}), got {x.shape}")
+    return x
+
+
+def _event_sum(terms: jax.Array, ndim: int) -> jax.Array:
+    """The sum over the last `ndim` axes."""
+    return jnp.sum(terms, axis=tuple(range(terms.ndim - ndim, terms.ndim)))
