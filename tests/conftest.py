@@ -1,5 +1,10 @@
 """Strict JAX for every test: nothing is promoted in dtype or rank without being asked."""
 
+import os
+
+# The tests compile far longer than they run. Before JAX is imported, which reads it once.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+
 import hypothesis
 import jax
 

@@ -66,7 +66,8 @@ def test_it_starts_although_the_parameters_cannot_show_it(dtype: Any) -> None:
         u, s = tx.update(jax.grad(loss)(p), s, p)
         return (optax.apply_updates(p, u), s), None
 
-    (after, state), _ = jax.lax.scan(step, (p, tx.init(p)), None, length=150)
+    # Not much longer: once it is there, rounding decides how far the next steps overshoot.
+    (after, state), _ = jax.lax.scan(step, (p, tx.init(p)), None, length=75)
     assert float(loss(after)) < 0.05 * float(loss(p))
     assert float(jnp.sum(state.s)) > 1
 
