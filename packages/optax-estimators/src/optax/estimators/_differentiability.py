@@ -17,7 +17,7 @@ from optax.core import PyTree
 if TYPE_CHECKING:
     from jax.extend.core import Jaxpr, Var
 
-__all__ = ["depends", "follows"]
+__all__ = ["depends", "follows", "require_derivative"]
 
 
 def follows(fun: Callable[[Any], Any], x: PyTree) -> list[bool]:
@@ -50,6 +50,14 @@ def depends(fun: Callable[[Any], Any], x: PyTree) -> bool:
     """Whether any output of `fun` is computed from `x`, differentiably or not."""
     jaxpr = jax.make_jaxpr(fun)(x).jaxpr
     return any(_reached(jaxpr, jaxpr.invars))
+
+
+def require_derivative(name: str, function: Callable[[Any], Any], x: PyTree, instead: str) -> None:
+    """Raise if `function`, which is the argument `name`, depends on `x`, but only by ways without a derivative."""
+    if depends(function, x) and not any(follows(function, x)):
+        raise ValueError(
+            f"the derivative of {name} is zero everywhere (is it a comparison, a rounding, an integer?); {instead}"
+        )
 
 
 def _reached(jaxpr: Jaxpr, sources: Sequence[Var]) -> list[bool]:

@@ -57,15 +57,15 @@ def one_sample(distribution: Any, key: jax.Array) -> PyTree:
     return distribution.sample(seed=key, sample_shape=())
 
 
-def cost(function: Callable[[Any], Any], sample: PyTree) -> jax.Array:
-    """The function of one sample, in float32 or float64."""
+def cost(function: Callable[[Any], Any], sample: PyTree, name: str = "function") -> jax.Array:
+    """The function of one sample, which is the argument `name`, in float32 or float64."""
     value = jnp.asarray(function(sample))
     if value.shape != ():
         raise ValueError(
-            f"function must map one sample, here of shape {shapes(sample)}, to a scalar, got shape {value.shape}"
+            f"{name} must map one sample, here of shape {shapes(sample)}, to a scalar, got shape {value.shape}"
         )
     if jnp.issubdtype(value.dtype, jnp.complexfloating):
-        raise TypeError(f"function must return a real number, got dtype {value.dtype}")
+        raise TypeError(f"{name} must return a real number, got dtype {value.dtype}")
     return value.astype(jnp.float64 if value.dtype == jnp.float64 else jnp.float32)
 
 

@@ -41,7 +41,7 @@ def family_of(distribution: Distribution) -> Family:
     """
     inner: Any = distribution
     while type(inner).__name__ in _WRAPPERS:
-        inner = inner.base_dist if hasattr(inner, "base_dist") else inner.distribution
+        inner = inner.distribution if hasattr(inner, "distribution") else inner.base_dist
     known = next((c.__name__ for c in type(inner).__mro__ if c.__name__ in _FAMILIES), None)
     if known is None:
         raise ValueError(
@@ -124,7 +124,7 @@ def _named(*names: str) -> Callable[[Any], dict[str, Any]]:
 
 
 # What holds another distribution whose parameters are its own.
-_WRAPPERS = ("ExpandedDistribution", "Independent", "NumpyroDistribution")
+_WRAPPERS = ("ExpandedDistribution", "Independent", "MirroredDistribution", "NumpyroDistribution")
 
 # By the name of the class: the family, and how to read its parameters off.
 _FAMILIES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from optax.core import PyTree
-from optax.estimators._differentiability import depends, follows
+from optax.estimators._differentiability import follows, require_derivative
 from optax.estimators._distributions import Distribution
 from optax.estimators._expectation import build, cost, float_leaves, keys, one_sample
 
@@ -52,12 +52,12 @@ def pathwise_jacobians(
     def draw(p: PyTree, key: jax.Array) -> PyTree:
         return one_sample(build(dist_builder, p, "sample"), key)
 
-    _require_reparameterised(dist_builder, params, rng)
-    _require_derivative(lambda x: cost(function, x), jax.eval_shape(draw, params, rng))
+    require_reparameterised(dist_builder, params, rng)
+    require_derivative("function", lambda x: cost(function, x), jax.eval_shape(draw, params, rng), _INSTEAD)
     return jax.vmap(jax.grad(lambda p, key: cost(function, draw(p, key))), in_axes=(None, 0))(params, each)
 
 
-def _require_reparameterised(dist_builder: Callable[..., Distribution], params: PyTree, rng: jax.Array) -> None:
+def require_reparameterised(dist_builder: Callable[..., Distribution], params: PyTree, rng: jax.Array) -> None:
     """Raise unless the samples follow every parameter that the density depends on."""
     distribution = build(dist_builder, params, "sample")
     name = type(distribution).__name__
@@ -83,14 +83,6 @@ def _require_reparameterised(dist_builder: Callable[..., Distribution], params: 
         if dense and not sampled:
             leaf = f"params{jax.tree_util.keystr(path)}"
             raise ValueError(f"the density of {name} depends on {leaf}, but its samples do not follow it; {_INSTEAD}")
-
-
-def _require_derivative(function: Callable[[PyTree], jax.Array], sample: PyTree) -> None:
-    """Raise if the function depends on the sample, but only through operations without a derivative."""
-    if depends(function, sample) and not any(follows(function, sample)):
-        raise ValueError(
-            f"the derivative of function is zero everywhere (is it a comparison, a rounding, an integer?); {_INSTEAD}"
-        )
 
 
 _INSTEAD = "pathwise gradients would be zero and wrong, use score_function_jacobians"

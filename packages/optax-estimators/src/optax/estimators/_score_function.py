@@ -24,7 +24,8 @@ def score_function_jacobians(
 
         J_i = function(x_i) grad log p(x_i; params),    x_i ~ p(x; params),    E[J_i] = grad E[function(x)]
 
-    The samples may be discrete and the function discontinuous. The variance grows with the size of `function`.
+    The samples may be discrete and the function discontinuous. The variance grows with the size of `function`;
+    `leave_one_out_jacobians` takes a mean of it away first.
 
     Args:
       function: maps one sample to a real scalar; only called, never differentiated.
@@ -47,15 +48,21 @@ def score_function_jacobians(
     params = float_leaves(params)
 
     def jacobian(key: jax.Array) -> PyTree:
-        x = jax.lax.stop_gradient(one_sample(build(dist_builder, params, "sample", "log_prob"), key))
-        f = cost(function, x)
-        score = jax.grad(lambda p: _log_prob(build(dist_builder, p), x))(params)
-        return jax.tree.map(lambda s: (f * s.astype(f.dtype)).astype(s.dtype), score)
+        return weighted(*value_and_score(function, params, dist_builder, key))
 
     return jax.vmap(jacobian)(keys(rng, num_samples))
 
 
-def _log_prob(distribution: Distribution, sample: PyTree) -> jax.Array:
+def value_and_score(
+    function: Callable[[Any], Any], params: PyTree, dist_builder: Callable[..., Distribution], key: jax.Array
+) -> tuple[jax.Array, PyTree]:
+    """The function of one sample x, and grad log p(x; params) in the dtypes of `params`."""
+    x = jax.lax.stop_gradient(one_sample(build(dist_builder, params, "sample", "log_prob"), key))
+    return cost(function, x), jax.grad(lambda p: log_prob(build(dist_builder, p), x))(params)
+
+
+def log_prob(distribution: Distribution, sample: PyTree) -> jax.Array:
+    """The logarithm of the density of one sample, a scalar."""
     value = jnp.asarray(distribution.log_prob(sample))
     if value.shape != ():
         raise ValueError(
@@ -63,3 +70,13 @@ def _log_prob(distribution: Distribution, sample: PyTree) -> jax.Array:
             "(independent components become one event with Independent in TensorFlow Probability and distrax)"
         )
     return value
+
+
+def weighted(weight: jax.Array, tree: PyTree) -> PyTree:
+    """A float32 or float64 scalar times a tree, each leaf multiplied at the wider precision and in its own dtype."""
+
+    def times(leaf: jax.Array) -> jax.Array:
+        dtype = max(weight.dtype, leaf.dtype, key=lambda d: d.itemsize)
+        return (weight.astype(dtype) * leaf.astype(dtype)).astype(leaf.dtype)
+
+    return jax.tree.map(times, tree)
