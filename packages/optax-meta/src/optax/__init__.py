@@ -24,7 +24,17 @@ del _collision
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
 _FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "wrappers", "estimators", "linear_algebra")
 # The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
-_NESTED = ("assignment", "contrib", "experimental", "projections", "tree")
+_NESTED = (
+    "assignment",
+    "contrib",
+    "experimental",
+    "microbatching",
+    "monte_carlo",
+    "perturbations",
+    "projections",
+    "second_order",
+    "tree",
+)
 
 if TYPE_CHECKING:  # the same for type checkers, which do not know this condition by any other name
     from optax import assignment as assignment
@@ -34,9 +44,13 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax import experimental as experimental
     from optax import linear_algebra as linear_algebra
     from optax import losses as losses
+    from optax import microbatching as microbatching
+    from optax import monte_carlo as monte_carlo
     from optax import optimizers as optimizers
+    from optax import perturbations as perturbations
     from optax import projections as projections
     from optax import schedules as schedules
+    from optax import second_order as second_order
     from optax import transforms as transforms
     from optax import wrappers as wrappers
     from optax._older import *

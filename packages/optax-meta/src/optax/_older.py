@@ -1,4 +1,4 @@
-"""Names of `optax` itself that existing code uses for what now lives in `optax.tree`."""
+"""Names of `optax` itself that existing code uses for what now lives in a module of its own, most in `optax.tree`."""
 
 from typing import Any as _Any
 
@@ -8,10 +8,18 @@ from optax.core.tree import norm as _norm
 from optax.core.tree import update_infinity_moment as update_infinity_moment
 from optax.core.tree import update_moment as update_moment
 from optax.core.tree import update_moment_per_elem_norm as update_moment_per_elem_norm
+from optax.microbatching import microbatch as microbatch
+from optax.second_order import fisher_diag as fisher_diag
+from optax.second_order import hessian_diag as hessian_diag
+from optax.second_order import hvp as hvp
 
 __all__ = [
     "bias_correction",
+    "fisher_diag",
     "global_norm",
+    "hessian_diag",
+    "hvp",
+    "microbatch",
     "tree_map_params",
     "update_infinity_moment",
     "update_moment",
