@@ -292,6 +292,10 @@ class TestErrors:
         with pytest.raises(ValueError, match="expected_value must return a floating scalar, got dtype int32"):
             estimate(quadratic, lambda f: integer, pathwise_jacobians, PARAMS, multi_normal, KEY, 3)
 
+    def test_a_control_variate_that_is_made_already(self):
+        with pytest.raises(TypeError, match="as control_delta_method does; got ControlVariate, perhaps what it made"):
+            estimate(quadratic, control_delta_method(quadratic), pathwise_jacobians, PARAMS, multi_normal, KEY, 3)
+
     def test_coefficients_from_too_little(self):
         arguments = (quadratic, control_delta_method, pathwise_jacobians, PARAMS, multi_normal, KEY)
         with pytest.raises(ValueError, match="estimate coefficients from must be >= 2, got 1"):

@@ -69,7 +69,7 @@ def test_families_that_do_not_fit():
     with pytest.raises(ValueError, match="of the family bernoulli or one_hot, got normal"):
         by_family(multi_normal, [P, P], "bernoulli", "one_hot")
     with pytest.raises(
-        ValueError, match=r"of a known family \(Bernoulli, .*\), got Dirichlet; score_function_jacobians"
+        ValueError, match=r"of a known family \(bernoulli, .*\), got Dirichlet; score_function_jacobians"
     ):
         family_of(tfd("Dirichlet")(P))
 

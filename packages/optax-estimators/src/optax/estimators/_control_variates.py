@@ -48,8 +48,8 @@ def control_delta_method(function: Callable[[Any], Any]) -> ControlVariate:
         T(x) = f(m) + g (x - m) + (x - m)' H (x - m) / 2,    E[T(x)] = T(mean) + sum_k H_kk scale_k^2 / 2
 
     with g and H the gradient and the Hessian at m, the value of the mean; no derivative is taken by m. It fits what is
-    smooth over the spread of the samples; nothing of the variance is left if `function` is quadratic. The state is
-    passed on as it is. T(x) takes one product of H with a vector, and E[T(x)] as many as there are components, one
+    smooth over the spread of the samples; nothing of the variance is left if `function` is quadratic. There is no
+    state; one is passed on as it is. T(x) takes one product of H with a vector, and E[T(x)] as many as there are components, one
     after the other; neither makes H.
 
     Args:
@@ -90,14 +90,14 @@ def control_delta_method(function: Callable[[Any], Any]) -> ControlVariate:
 
         return taylor, lambda v: derivatives(v)[1]
 
-    def control_variate(params: PyTree, sample: Any, state: CvState) -> jax.Array:
+    def control_variate(params: PyTree, sample: Any, state: CvState = None) -> jax.Array:
         mean, _ = _mean_and_scale(params)
         x = jnp.asarray(sample)
         if x.shape != mean.shape:
             raise ValueError(f"the samples must have the shape of the mean in params, {mean.shape}, got {x.shape}")
         return expansion(mean)[0](x.astype(mean.dtype))
 
-    def expected_value(params: PyTree, state: CvState) -> jax.Array:
+    def expected_value(params: PyTree, state: CvState = None) -> jax.Array:
         mean, scale = _mean_and_scale(params)
         taylor, product = expansion(mean)
 
@@ -110,7 +110,7 @@ def control_delta_method(function: Callable[[Any], Any]) -> ControlVariate:
         at_mean = taylor(mean)
         return at_mean + spread.astype(at_mean.dtype)
 
-    def update_state(params: PyTree, samples: Any, state: CvState) -> CvState:
+    def update_state(params: PyTree, samples: Any, state: CvState = None) -> CvState:
         return state
 
     return ControlVariate(control_variate, expected_value, update_state)
@@ -226,7 +226,8 @@ def control_variates_jacobians(
     Raises:
       ValueError: there are too few samples, `function` or the control variate is not scalar for one sample, and
         whatever `grad_estimator` and the control variate raise.
-      TypeError: a leaf is not floating, or the distribution lacks a method.
+      TypeError: a leaf is not floating, the distribution lacks a method, or `control_variate_from_function` is not
+        callable.
 
     Reference:
       Mohamed et al., "Monte Carlo Gradient Estimation in Machine Learning", 2020, JMLR 21(132), section 7.4.
@@ -247,7 +248,7 @@ def control_variates_jacobians(
             estimate_cv_coeffs_num_samples,
             state,
         )
-    _, expected_value, update_state = h = control_variate_from_function(function)
+    _, expected_value, update_state = h = _made(control_variate_from_function, function)
     by_function = grad_estimator(function, precise, dist_builder, rng, num_samples)
     by_variate, samples = _by_control_variate(h, grad_estimator, precise, dist_builder, rng, num_samples, state)
     expected = jax.grad(lambda p: _scalar("expected_value", expected_value(p, state)))(precise)
@@ -304,7 +305,7 @@ def estimate_control_variate_coefficients(
         raise ValueError(f"the number of samples to estimate coefficients from must be >= 2, got {num_samples}")
     params = jax.tree.map(widen, float_leaves(params))
     state = _started(control_variate_state, function, params, dist_builder, rng)
-    h = control_variate_from_function(function)
+    h = _made(control_variate_from_function, function)
     by_function = grad_estimator(function, params, dist_builder, rng, num_samples)
     by_variate, _ = _by_control_variate(h, grad_estimator, params, dist_builder, rng, num_samples, state)
 
@@ -315,6 +316,16 @@ def estimate_control_variate_coefficients(
         return covariance / jnp.where(denominator == 0, 1, denominator)
 
     return jax.tree.map(coefficient, by_function, by_variate)
+
+
+def _made(control_variate_from_function: Any, function: Callable[[Any], Any]) -> ControlVariate:
+    if not callable(control_variate_from_function):
+        raise TypeError(
+            "control_variate_from_function must make the control variate of a function, as control_delta_method does; "
+            f"got {type(control_variate_from_function).__name__}, perhaps what it made"
+        )
+    made: ControlVariate = control_variate_from_function(function)
+    return made
 
 
 def _started(

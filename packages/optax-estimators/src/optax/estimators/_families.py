@@ -44,8 +44,9 @@ def family_of(distribution: Distribution) -> Family:
         inner = inner.distribution if hasattr(inner, "distribution") else inner.base_dist
     known = next((c.__name__ for c in type(inner).__mro__ if c.__name__ in _FAMILIES), None)
     if known is None:
+        families = {name for name, _ in _FAMILIES.values()}
         raise ValueError(
-            f"dist_builder must return a distribution of a known family ({', '.join(sorted(set(_FAMILIES)))}), "
+            f"dist_builder must return a distribution of a known family ({', '.join(sorted(families))}), "
             f"got {type(inner).__name__}; score_function_jacobians works with any"
         )
     name, read = _FAMILIES[known]
