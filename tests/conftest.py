@@ -1,12 +1,18 @@
 """Strict JAX for every test: nothing is promoted in dtype or rank without being asked."""
 
 import os
+from pathlib import Path
 
-# The tests compile far longer than they run. Before JAX is imported, which reads it once.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+# The tests compile far longer than they run: with less optimisation, and no program twice. JAX reads flags when it is
+# imported; another level in the environment is kept.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 " + os.environ.get("XLA_FLAGS", "")
 
 import hypothesis
 import jax
+
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / "build" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,4 +1,4 @@
-"""Every public function of the parts without a contract of their own says what its arguments are and what it returns."""
+"""The public functions of the parts without a contract of their own say what they take and return."""
 
 import inspect
 from collections.abc import Callable

@@ -27,7 +27,7 @@ def subject(name: str, tx: Any) -> Subject:
 
 
 # Checked on one call of each factory alone: no option has changed what they find.
-ONCE = {"empty_leaves_pass", "scan_carries_the_state", "vmap_agrees_with_a_loop"}
+ONCE = {"derivatives_are_finite", "empty_leaves_pass", "scan_carries_the_state", "vmap_agrees_with_a_loop"}
 
 
 def _cases() -> list[Any]:

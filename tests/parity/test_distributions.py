@@ -80,7 +80,7 @@ BUILDERS: dict[str, dict[str, Callable[..., Any]]] = {
 CASES = [
     (library, cell._replace(builder=builders[cell.distribution]))
     for library, builders in BUILDERS.items()
-    for cell in CELLS
+    for cell in {cell.distribution: cell for cell in CELLS}.values()
     if cell.distribution in builders
 ]
 

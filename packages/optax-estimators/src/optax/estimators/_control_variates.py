@@ -49,8 +49,8 @@ def control_delta_method(function: Callable[[Any], Any]) -> ControlVariate:
 
     with g and H the gradient and the Hessian at m, the value of the mean; no derivative is taken by m. It fits what is
     smooth over the spread of the samples; nothing of the variance is left if `function` is quadratic. There is no
-    state; one is passed on as it is. T(x) takes one product of H with a vector, and E[T(x)] as many as there are components, one
-    after the other; neither makes H.
+    state; one is passed on as it is. T(x) takes one product of H with a vector, and E[T(x)] as many as there are
+    components, one after the other; neither makes H.
 
     Args:
       function: maps one sample, an array of the shape of the mean, to a real scalar, and is twice differentiable.
