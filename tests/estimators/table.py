@@ -47,7 +47,7 @@ def rows(cell: Cell, columns: tuple[str, ...]) -> list[str]:
                 "0"
                 if numbers[name] < 1e-6
                 else f"{numbers[name]:.2g}"
-                if numbers[name] < 100
+                if numbers[name] < 99.5
                 else f"{numbers[name]:.0f}"
             )
             worse = numbers[name] > 1.02 * numbers.get(WORSE_THAN.get(name, ""), float("inf"))

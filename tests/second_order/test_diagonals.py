@@ -250,8 +250,8 @@ class TestMemory:
             return memory.temp_size_in_bytes + memory.output_size_in_bytes
 
         gradient = taken(jax.grad(mlp))
-        assert taken(functools.partial(hessian_diag, mlp)) < 3 * gradient  # 2.1
-        assert taken(functools.partial(hessian_diag, mlp, as_tree=True)) < 3 * gradient  # 2.2
+        assert taken(functools.partial(hessian_diag, mlp)) < 3 * gradient  # 2.2
+        assert taken(functools.partial(hessian_diag, mlp, as_tree=True)) < 3 * gradient  # 2.0
         assert taken(functools.partial(fisher_diag, mlp)) < 3 * gradient  # 1.8
 
     def test_no_matrix_is_made(self):
@@ -270,7 +270,7 @@ class TestMemory:
             run = functools.partial(hessian_diag, lambda p: jnp.sum(jnp.tanh(p) ** 3))
             return str(jax.make_jaxpr(run)(jnp.ones(n))).count(" = ")
 
-        assert operations(100) == operations(1000)
+        assert operations(104) == operations(1000)  # whole chunks, both
 
 
 class TestErrors:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -40,7 +42,7 @@ def hessian_diag(
       inputs: the second argument of `loss`, if it has one.
       targets: the third.
       *more: all others.
-      chunk_size: how many elements are computed at once, >= 1; memory grows in proportion. By default 16, but
+      chunk_size: how many elements are computed at once, >= 1; memory grows in proportion. By default 8, but
         no more than make 2^20 numbers, and so 1 for a large model. An accelerator may be faster with more.
       as_tree: whether to return a tree like `params`, in the dtypes of its leaves.
 
@@ -56,8 +58,20 @@ def hessian_diag(
     Array([300.,  16.], dtype=float32)
     """
     params = float_leaves(params)
-    entry = _second_derivative(real_scalar("loss", loss, inputs, targets, *more), params)
-    return _of_vector(_each(entry, size(params), _chunk(chunk_size, params)), params, as_tree)
+    value, chunk = real_scalar("loss", loss, inputs, targets, *more), _chunk(chunk_size, params)
+    leaves, structure = jax.tree.flatten(params)
+
+    def of_part(start: int, stop: int) -> jax.Array:
+        """Of some of the leaves; with the others fixed, what is zero in these directions is not computed."""
+
+        def of_leaves(part: list[jax.Array]) -> jax.Array:
+            return value(jax.tree.unflatten(structure, [*leaves[:start], *part, *leaves[stop:]]))
+
+        part = leaves[start:stop]
+        return _each(_second_derivative(of_leaves, part), size(part), chunk).astype(vector_dtype(params))
+
+    parts = [of_part(*ends) for ends in itertools.pairwise(_parts(leaves))]
+    return _of_vector(jnp.concatenate(parts or [as_vector(params)]), params, as_tree)
 
 
 def gauss_newton_diag(
@@ -221,6 +235,13 @@ def _second_derivative(value: Callable[[PyTree], jax.Array], params: PyTree) -> 
     return over_reverse(lambda e: pull(e)[0])
 
 
+def _parts(leaves: Sequence[jax.Array]) -> list[int]:
+    """Where to divide the leaves, into up to four parts of about the same size; each is a program to compile."""
+    ends = list(itertools.accumulate((x.size for x in leaves), initial=0))
+    quarters = (bisect.bisect_left(ends, ends[-1] * i / 4) for i in range(1, 4))
+    return sorted({0, *quarters, len(leaves)})
+
+
 def _basis(like: PyTree, i: jax.Array) -> PyTree:
     """The tree of zeros with a 1 at place `i` of the flat order; of zeros alone if there is no such place."""
     leaves, structure = jax.tree.flatten(like)
@@ -234,7 +255,7 @@ def _basis(like: PyTree, i: jax.Array) -> PyTree:
 
 def _chunk(chunk_size: int | None, params: PyTree) -> int:
     if chunk_size is None:
-        return min(max(2**20 // max(size(params), 1), 1), 16)
+        return min(max(2**20 // max(size(params), 1), 1), 8)
     chunk: int = check_integer("chunk_size", chunk_size, least=1)
     return chunk
 
