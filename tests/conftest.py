@@ -1,5 +1,6 @@
 """Strict JAX for every test: nothing is promoted in dtype or rank without being asked."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,3 +22,10 @@ jax.config.update("jax_num_cpu_devices", 8)  # for the tests of meshes
 # The same examples on every run, and none fails for being slow: a shared machine is no evidence against the code.
 hypothesis.settings.register_profile("ours", derandomize=True, deadline=None, max_examples=30)
 hypothesis.settings.load_profile("ours")
+
+
+def pytest_collection_finish() -> None:
+    # What is there by now stays to the end, and there is much of it: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

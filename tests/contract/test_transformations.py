@@ -27,14 +27,25 @@ def subject(name: str, tx: Any) -> Subject:
 
 
 # Checked on one call of each factory alone: no option has changed what they find.
-ONCE = {"derivatives_are_finite", "empty_leaves_pass", "scan_carries_the_state", "vmap_agrees_with_a_loop"}
+ONCE = {
+    "derivatives_are_finite",
+    "empty_leaves_pass",
+    "scan_carries_the_state",
+    "vmap_agrees_with_a_loop",
+    "zero_gradients_are_harmless",
+}
+# Nor what this one finds, but for options that are dtypes.
+BY_DTYPE = "works_in_every_dtype"
 
 
 def _cases() -> list[Any]:
     cases = []
     for name, tx in TRANSFORMATIONS:
-        checks = ["is_a_value"] if name in calls.STAGES and tx == PLAIN[name] else CHECKS
-        for check in checks if tx == PLAIN[name] else [check for check in checks if check not in ONCE]:
+        checks = ["is_a_value"] if name in calls.STAGES and tx == PLAIN[name] else list(CHECKS)
+        if tx != PLAIN[name]:
+            once = ONCE if "dtype" in repr(tx) else {*ONCE, BY_DTYPE}
+            checks = [check for check in checks if check not in once]
+        for check in checks:
             reason = QUIRKS.get((repr(tx), check))
             marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
             cases.append(pytest.param(name, tx, check, marks=marks, id=f"{repr(tx).replace('optax.', '')}-{check}"))

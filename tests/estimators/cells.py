@@ -200,6 +200,7 @@ def exact_gradient(cell: Cell) -> list[np.ndarray]:
 
 SAMPLES = 100_000
 NORMAL = ("normal", "normal vector", "normal of TFP")
+OURS = ("normal", "normal vector", "bernoulli", "one-hot")  # all others are those of TensorFlow Probability
 SYMMETRIC = (*NORMAL, "laplace", "logistic", "student_t")
 CONTINUOUS = (*SYMMETRIC, "exponential", "gamma", "gamma rate", "weibull", "weibull scale")
 BINARY = ("bernoulli", "bernoulli of TFP")
@@ -255,8 +256,8 @@ ESTIMATORS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool]] = {
     "RELAX": (functools.partial(e.relax_jacobians, control_variate=quartic), (*BINARY, "one-hot"), False),
     "moving average": (with_moving_average, ("normal", "exponential"), False),
     "delta, score function": (with_delta(e.score_function_jacobians), ("normal", "normal vector"), True),
-    "delta, pathwise": (with_delta(e.pathwise_jacobians), ("normal", "normal vector"), True),
-    "delta, measure valued": (with_delta(e.measure_valued_jacobians), ("normal", "normal vector"), True),
+    "delta, pathwise": (with_delta(e.pathwise_jacobians), ("normal vector",), True),
+    "delta, measure valued": (with_delta(e.measure_valued_jacobians), ("normal vector",), True),
 }
 
 

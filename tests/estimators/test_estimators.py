@@ -58,7 +58,7 @@ def tfp_normal(loc, log_scale):
 
 
 @both
-@pytest.mark.parametrize("builder", [multi_normal, tfp_normal])
+@pytest.mark.parametrize("builder", [multi_normal, pytest.param(tfp_normal, marks=pytest.mark.tfp)])
 def test_the_mean_is_the_gradient_of_the_expectation(estimate, builder):
     """E[x^2] = mu^2 + sigma^2."""
     mean, log_scale = 0.7, -0.2
@@ -80,7 +80,7 @@ def test_a_discrete_distribution_and_a_function_without_derivative():
     assert jacobians.mean() == pytest.approx(expected, abs=5 * jacobians.std().item() / 200)
 
 
-@pytest.mark.parametrize("builder", [multi_normal, tfp_normal])
+@pytest.mark.parametrize("builder", [multi_normal, pytest.param(tfp_normal, marks=pytest.mark.tfp)])
 def test_every_sample_against_the_formula(builder):
     mean, log_scale = 0.7, -0.2
     each = jax.vmap(lambda key: builder(mean, log_scale).sample(seed=key, sample_shape=()))(jax.random.split(KEY, 50))
@@ -228,6 +228,7 @@ class TestPathwiseIsNeverSilentlyZero:
         with pytest.raises(ValueError, match="samples of Bernoulli do not follow its parameters"):
             pathwise_jacobians(lambda x: x.astype(float), [0.3], Bernoulli, KEY, 3)
 
+    @pytest.mark.tfp
     def test_a_distribution_that_says_so(self):
         tfd = load_tfp().distributions
 

@@ -8,7 +8,7 @@ import pytest
 from optax.estimators import bernoulli, categorical, load_tfp, multi_normal
 from optax.estimators._families import by_family, family_of
 
-pytestmark = pytest.mark.usefixtures("lenient")
+pytestmark = [pytest.mark.tfp, pytest.mark.usefixtures("lenient")]
 P = jnp.array([0.4, 0.6])
 
 

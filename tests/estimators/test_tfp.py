@@ -7,6 +7,8 @@ import pytest
 
 from optax.estimators import load_tfp
 
+pytestmark = pytest.mark.tfp
+
 
 def test_loads_the_jax_substrate_and_leaves_jax_as_it_was():
     xla = importlib.import_module("jax.interpreters.xla")

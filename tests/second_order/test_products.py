@@ -131,6 +131,7 @@ def test_one_sample_against_the_formula():
         np.testing.assert_allclose(product, np.mean(s**2 * np.array([5.0, -1.5, 3.0]) * np.asarray(x).T, axis=1), 1e-5)
 
 
+@pytest.mark.tfp
 def test_distributions_of_tensorflow_probability():
     with jax.numpy_dtype_promotion("standard"):  # which its own code needs
         tfd = load_tfp().distributions
