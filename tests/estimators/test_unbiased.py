@@ -16,7 +16,7 @@ def case(cell: Cell):
     return pytest.param(cell, marks=marks, id=f"{cell.distribution}, {cell.name}")
 
 
-@pytest.mark.parametrize("cell", map(case, CELLS))
+@pytest.mark.parametrize("cell", [case(cell) for cell in CELLS])
 def test_within_four_standard_errors(cell: Cell) -> None:
     exact = exact_gradient(cell)
     jacobians = {name: sampled(name, cell) for name in names(cell)}
