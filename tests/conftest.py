@@ -25,7 +25,5 @@ hypothesis.settings.load_profile("ours")
 
 
 def pytest_collection_finish() -> None:
-    # What is there by now stays to the end, and there is much of it: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
+    # What is there by now stays to the end, and there is much of it: the collector need not look at it so often.
     gc.set_threshold(50_000, 20, 50)
