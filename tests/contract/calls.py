@@ -76,8 +76,10 @@ ARGUMENTS: dict[str, Any] = {
     "learning_rate": 0.1,
     "magnitude": optax.sgd(0.1),
     "mask": matrices,
+    "max_backtracking_steps": 4,
     "max_consecutive_errors": 2,
     "max_delta": 1.0,
+    "max_linesearch_steps": 4,
     "max_norm": 1.0,
     "measure": doubled,
     "measure_name": "double",
@@ -132,6 +134,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "graft": [{"layerwise": False}],
     "hutchinson_estimator_diag_hessian": [{"random_seed": 3}],
     "lars": [{"weight_decay": 0.1, "weight_decay_mask": matrices, "trust_ratio_mask": matrices, "nesterov": True}],
+    "lbfgs": [
+        {"learning_rate": 0.1, "memory_size": 1, "scale_init_precond": False, "linesearch": None},
+        {"linesearch": optax.scale_by_backtracking_linesearch(4, store_grad=True)},
+    ],
     "lookahead": [{"reset_state": True}, {"sync_period": 1, "slow_step_size": 0.0}],
     "madgrad": [{"learning_rate": falling, "momentum": 0.0, "weight_decay": 0.1, "eps": 0.0}],
     "masked": [{"unmasked": "zero"}, {"mask": optax.at_paths("nested/*")}, {"mask_compatible_extra_args": True}],
@@ -168,6 +174,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "scale_by_adam": [{"mu_dtype": "bfloat16", "nu_dtype": "bfloat16"}, {"b1": 0.0, "b2": 0.0, "eps": 0.0}],
     "scale_by_adamax": [{"eps": 0.0, "mu_dtype": "bfloat16", "nu_dtype": "bfloat16"}],
     "scale_by_amsgrad": [{"eps": 0.0, "bias_correction_mu": False, "bias_correction_nu": False}],
+    "scale_by_backtracking_linesearch": [{"store_grad": True, "rtol": 0.1, "max_learning_rate": 4.0}],
     "scale_by_belief": [{"eps": 0.0, "eps_root": 0.0}],
     "scale_by_distance_over_gradients": [{"eps": 0.0, "param_dtype": None, "global_scale": 0.5}],
     "scale_by_factored_rms": [{"min_dim_size_to_factor": 1, "nu_dtype": "bfloat16"}],
@@ -184,6 +191,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "scale_by_stddev": [{"bias_correction": True, "eps": 0.1, "initial_scale": 1.0}],
     "scale_by_trust_ratio": [{"min_norm": 0.1, "trust_coefficient": 0.01, "eps": 1e-3}],
     "scale_by_yogi": [{"eps": 0.0, "initial_accumulator_value": 0.0}],
+    "scale_by_zoom_linesearch": [{"initial_guess_strategy": "one", "max_learning_rate": 4.0, "approx_dec_rtol": None}],
     "schedule_free": [
         {"b1": 0.0},
         {"learning_rate": falling, "b1": 1.0, "state_dtype": "bfloat16"},
@@ -239,12 +247,15 @@ def some_loss(params: Any, updates: Any) -> dict[str, Any]:
 # What `update` cannot do without beside gradients, state and parameters: `(params, updates)` to keyword arguments.
 EXTRA_ARGS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "hutchinson_estimator_diag_hessian": lambda params, updates: {"obj_fn": some_loss(params, updates)["value_fn"]},
+    "lbfgs": some_loss,
     "momo": some_loss,
     "momo_adam": some_loss,
     "polyak_sgd": some_loss,
     "reduce_on_plateau": some_loss,
     "sam": lambda params, updates: {"grad_fn": lambda point, i: doubled(updates)},
+    "scale_by_backtracking_linesearch": some_loss,
     "scale_by_polyak": some_loss,
+    "scale_by_zoom_linesearch": some_loss,
     "sophia": lambda params, updates: {"obj_fn": some_loss(params, updates)["value_fn"]},
     "track_per_element_mean_and_variance_with_ema": lambda params, updates: {
         "sum_sq_diff_grads": jax.tree.map(magnitude, updates),
@@ -281,15 +292,22 @@ def on_matrices(tx: GradientTransformation) -> GradientTransformation:
     return optax.masked(tx, lambda params: jax.tree.map(lambda p: jnp.ndim(p) == 2, params))
 
 
+def downhill(tx: GradientTransformation) -> GradientTransformation:
+    """`tx`, which searches along a direction, along that of steepest descent."""
+    return optax.chain(optax.scale(-1.0), tx)
+
+
 # How to make an ordinary transformation of what is none; the contract is checked on the result.
 ADAPTERS: dict[str, Callable[[GradientTransformation], GradientTransformation]] = {
     "differentially_private_aggregate": each_example,
     "dpsgd": each_example,
     "get_per_element_mean_and_sum_sq_diff_grads": first_of_pair,
+    "scale_by_backtracking_linesearch": downhill,
     "scale_by_muon": on_matrices,
+    "scale_by_zoom_linesearch": downhill,
 }
 
-HOMES = (optax.core, optax.transforms, optax.wrappers, optax.optimizers)
+HOMES = (optax.core, optax.transforms, optax.wrappers, optax.optimizers, optax.linesearch)
 FACTORIES: dict[str, Callable[..., GradientTransformation]] = {
     **{name: factory for home in HOMES for name, factory in factories(home).items()},
     "MultiSteps": optax.MultiSteps,  # a class

@@ -22,7 +22,17 @@ _collision.check()
 del _collision
 
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
-_FLAT = ("core", "transforms", "optimizers", "schedules", "losses", "wrappers", "estimators", "linear_algebra")
+_FLAT = (
+    "core",
+    "transforms",
+    "optimizers",
+    "schedules",
+    "losses",
+    "wrappers",
+    "estimators",
+    "linear_algebra",
+    "linesearch",
+)
 # The parts that are only modules of `optax`: `optax.tree.sum`, not `optax.sum`.
 _NESTED = (
     "assignment",
@@ -43,6 +53,7 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax import estimators as estimators
     from optax import experimental as experimental
     from optax import linear_algebra as linear_algebra
+    from optax import linesearch as linesearch
     from optax import losses as losses
     from optax import microbatching as microbatching
     from optax import monte_carlo as monte_carlo
@@ -57,6 +68,7 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax.core import *  # with optax.core.tree, which optax.tree repeats
     from optax.estimators import *
     from optax.linear_algebra import *
+    from optax.linesearch import *
     from optax.losses import *
     from optax.optimizers import *
     from optax.schedules import *

@@ -173,7 +173,16 @@ def _data(t: PyTree) -> PyTree:
 
 
 def _close(a: PyTree, b: PyTree) -> None:
-    chex.assert_trees_all_close(a, b, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(without_hashes(a), without_hashes(b), rtol=1e-5, atol=1e-6)
+
+
+def without_hashes(t: PyTree) -> PyTree:
+    """`t` with 0 in place of unsigned scalars: hashes of results, which any rounding changes."""
+
+    def on_leaf(x: Any) -> Any:
+        return jnp.zeros_like(x) if np.ndim(x) == 0 and jnp.issubdtype(dtype_of(x), jnp.unsignedinteger) else x
+
+    return jax.tree.map(on_leaf, t)
 
 
 def is_a_pair_of_functions(s: Subject) -> None:

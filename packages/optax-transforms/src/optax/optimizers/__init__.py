@@ -22,8 +22,10 @@ from optax.optimizers._fromage import *
 from optax.optimizers._galore import *
 from optax.optimizers._lamb import *
 from optax.optimizers._lars import *
+from optax.optimizers._lbfgs import *
 from optax.optimizers._lion import *
 from optax.optimizers._madgrad import *
+from optax.optimizers._minimize import *
 from optax.optimizers._momo import *
 from optax.optimizers._muon import *
 from optax.optimizers._noisy_sgd import *

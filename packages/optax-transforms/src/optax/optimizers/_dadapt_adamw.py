@@ -37,8 +37,8 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, real_dtype, total
-from optax.transforms._precision import is_zero, quotient
+from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, total
+from optax.transforms._precision import is_zero, quotient, real_dtype
 
 __all__ = ["DAdaptAdamWState", "dadapt_adamw"]
 

@@ -38,9 +38,9 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._parts import a_scalar_each, inner, over, real_dtype, total
+from optax.optimizers._parts import a_scalar_each, inner, over, total
 from optax.transforms._loss import loss_of_step
-from optax.transforms._precision import quotient
+from optax.transforms._precision import quotient, real_dtype
 
 __all__ = ["MomoAdamState", "MomoState", "momo", "momo_adam"]
 

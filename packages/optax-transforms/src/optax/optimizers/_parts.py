@@ -25,7 +25,7 @@ from optax.core import (
     total_weight,
     tree,
 )
-from optax.transforms._precision import is_zero, wide_dtype
+from optax.transforms._precision import is_zero
 
 
 def filled_slot(params: Params, value: Numeric, dtype: DTypeLike | None = None) -> PyTree:
@@ -122,11 +122,6 @@ def bias_corrected(learning_rate: Numeric, b1: Numeric, b2: Numeric, t: jax.Arra
     """The factor of m / sqrt(v) in Adam's step."""
     corrected = safe_sqrt(total_weight(b2, t)) / total_weight(b1, t)
     return scaled(corrected, learning_rate)
-
-
-def real_dtype(params: Params) -> Any:
-    """The dtype of scalars that are computed from all parameters: float32 or wider, real."""
-    return np.finfo(wide_dtype(*map(tree.dtype, jax.tree.leaves(params)))).dtype
 
 
 def a_scalar_each(updates: Updates, dtype: Any) -> PyTree:

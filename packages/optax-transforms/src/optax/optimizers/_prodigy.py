@@ -39,9 +39,9 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, real_dtype, total
+from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, total
 from optax.transforms import add_decayed_weights
-from optax.transforms._precision import is_zero, quotient
+from optax.transforms._precision import is_zero, quotient, real_dtype
 
 __all__ = ["ProdigyState", "prodigy"]
 

@@ -6,12 +6,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from optax.core import Params, tree
 
 
 def wide_dtype(*things: Any) -> Any:
     """The dtype, float32 or wider, that holds what all these arrays or dtypes do; complex if one of them is."""
     with jax.numpy_dtype_promotion("standard"):
         return jnp.result_type(jnp.float32, *things)
+
+
+def real_dtype(params: Params) -> Any:
+    """The dtype of scalars that are computed from all parameters: float32 or wider, real."""
+    return np.finfo(wide_dtype(*map(tree.dtype, jax.tree.leaves(params)))).dtype
 
 
 def is_zero(value: Any) -> bool:

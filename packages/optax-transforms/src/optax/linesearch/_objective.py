@@ -1,0 +1,131 @@
+"""The function that a line search evaluates, along the direction that it searches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from optax.core import Params, PyTree, Updates, apply_updates, has_value, over_leaves, require_params, scaled, tree
+from optax.transforms._loss import loss_of_step
+
+T = TypeVar("T")
+
+_CALL = "update(updates, state, params, value=value, grad=grad, value_fn=f)"
+
+
+class Line(NamedTuple):
+    """A function f of the parameters, along a line.
+
+    Attributes:
+      f: takes the parameters and returns a scalar of the dtype `dtype`.
+      params: x, where the line begins.
+      updates: d, its direction.
+      dtype: of all scalars.
+    """
+
+    f: Callable[[Params], jax.Array]
+    params: Params
+    updates: Updates
+    dtype: Any
+
+    def step(self, t: jax.Array) -> Updates:
+        """t * d."""
+        return over_leaves(lambda d: scaled(d, t), self.updates)
+
+    def at(self, t: jax.Array) -> Params:
+        """x + t * d, the very numbers that `apply_updates` makes of the updates that a search returns."""
+        return apply_updates(self.params, self.step(t))
+
+    def slope(self, grad: Updates) -> jax.Array:
+        """The derivative of f along d, from `grad` as `jax.grad` returns it: for complex numbers df = Re(grad * dz)."""
+        return jnp.asarray(jnp.real(tree.vdot(tree.conj(grad), self.updates)), self.dtype)
+
+    def fixed(self) -> Line:
+        """The same line as a constant, for what is not to be differentiated."""
+        return self._replace(params=jax.lax.stop_gradient(self.params), updates=jax.lax.stop_gradient(self.updates))
+
+
+def line_of(
+    updates: Updates, params: Params | None, dtype: Any, value: Any, grad: Any, value_fn: Any, extra_args: Mapping[str, Any]
+) -> tuple[Line, jax.Array, Updates]:
+    """The line, and value and gradient (in JAX's convention) where it begins, from the arguments of `update`."""
+    params = require_params(params)
+    if not callable(value_fn):
+        raise TypeError(f"a line search evaluates the function value_fn: call {_CALL}, not with value_fn={value_fn!r}")
+    if grad is None:
+        raise TypeError(f"a line search needs the gradient beside the direction: call {_CALL}")
+    start = loss_of_step(value, dtype, f"a line search needs the value of the function (call {_CALL})")
+    return Line(_scalar_function(value_fn, extra_args, dtype), params, updates, dtype), start, tree.conj(grad)
+
+
+def _scalar_function(value_fn: Callable[..., Any], extra_args: Mapping[str, Any], dtype: Any) -> Callable[[Params], jax.Array]:
+    """`value_fn` with those of the extra arguments of `update` that it has parameters for."""
+    try:
+        names = list(inspect.signature(value_fn).parameters)[1:]
+    except (TypeError, ValueError):  # some callables have no signature
+        names = []
+    known = {name: extra_args[name] for name in names if name in extra_args}
+
+    def f(params: Params) -> jax.Array:
+        value = value_fn(params, **known)
+        value = value[0] if isinstance(value, tuple) else value  # value and auxiliary data
+        if jnp.shape(value) != () or jnp.iscomplexobj(value):
+            raise TypeError(
+                "value_fn must return a real scalar, or a tuple that begins with one, "
+                f"not {jnp.result_type(value)} of shape {jnp.shape(value)}"
+            )
+        return jnp.asarray(value, dtype)
+
+    return f
+
+
+def value_and_stored_grad(f: Callable[[Params], jax.Array], params: Params, slot: PyTree) -> tuple[jax.Array, PyTree]:
+    """f and its gradient, as it is stored in a slot."""
+    value, grad = jax.value_and_grad(f, allow_int=True)(params)
+    return value, stored(grad, slot)
+
+
+def stored(grad: Updates, slot: PyTree) -> PyTree:
+    """`grad` in the dtypes of a slot; an integer leaf, which has none, leaves the slot as it is."""
+    return jax.tree.map(lambda g, s: jnp.asarray(g, s.dtype) if has_value(g) else s, grad, slot)
+
+
+def loop(condition: Callable[[T], jax.Array], body: Callable[[T], T], carry: T) -> T:
+    """`while condition(carry): carry = body(carry)`, compiled only where it is part of a program to compile.
+
+    `jax.lax.while_loop` would compile the function anew in each call outside of `jit`.
+    """
+    while True:
+        more = condition(carry)
+        if any(isinstance(x, jax.core.Tracer) for x in (more, *jax.tree.leaves(carry))):
+            result: T = jax.lax.while_loop(condition, body, carry)
+            return result
+        if not more:
+            return carry
+        carry = body(carry)
+
+
+def with_derivatives(f: Callable[[Params], T], params: Params, found: T) -> T:
+    """`found`, which is `f(params)` and was computed where nothing can be differentiated, with the derivatives of that.
+
+    They are computed only if they are asked for.
+    """
+    if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((params, found))):
+        return found
+    closed, constants = jax.closure_convert(f, params)
+
+    @jax.custom_jvp
+    def known(params: Params, constants: Any, found: T) -> T:
+        return found
+
+    @known.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        params, constants, found = primals
+        _, tangent = jax.jvp(lambda x, c: closed(x, *c), (params, constants), tangents[:2])
+        return found, tangent
+
+    return known(params, constants, found)

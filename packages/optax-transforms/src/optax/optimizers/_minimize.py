@@ -1,0 +1,442 @@
+"""A driver that runs an optimizer until it has found a minimum."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import io_callback
+from jax.tree_util import keystr, tree_leaves_with_path
+
+from optax.core import (
+    GradientTransformation,
+    Numeric,
+    Params,
+    PyTree,
+    Updates,
+    apply_updates,
+    check_hyperparameter,
+    check_integer,
+    checked_transformation,
+    tree,
+    with_extra_args_support,
+)
+from optax.linesearch._value_and_grad import if_else, is_reached, state_of_search
+from optax.optimizers._lbfgs import lbfgs
+from optax.transforms._mask import map_prefix
+from optax.transforms._precision import real_dtype
+
+__all__ = ["MinimizeHistory", "MinimizeResult", "MinimizeStatus", "minimize"]
+
+_PATIENCE = 5  # iterations in which the value may stay as it is
+
+
+class MinimizeStatus(enum.IntEnum):
+    """Why a run of `minimize` has ended."""
+
+    CONVERGED = 0
+    STALLED = 1
+    NO_DECREASE = 2
+    MAX_ITERATIONS = 3
+    NOT_FINITE = 4
+    STOPPED = 5
+    RUNNING = 6
+
+
+_MESSAGES = {
+    MinimizeStatus.CONVERGED: "converged: the norm of the gradient is at most tol",
+    MinimizeStatus.STALLED: f"the value has not changed in {_PATIENCE} iterations, at the precision of its dtype",
+    MinimizeStatus.NO_DECREASE: "the line search found no step that decreases the function",
+    MinimizeStatus.MAX_ITERATIONS: "stopped after maxiter iterations",
+    MinimizeStatus.NOT_FINITE: "the value or the gradient is infinite or no number",
+    MinimizeStatus.STOPPED: "stopped by the callback",
+    MinimizeStatus.RUNNING: "still running",
+}
+
+
+class MinimizeHistory(NamedTuple):
+    """What `minimize` has recorded: entry k is after k iterations; NaN after the last.
+
+    Attributes:
+      value: array (maxiter + 1,), values of the function.
+      grad_norm: array (maxiter + 1,), norms of the gradient.
+    """
+
+    value: jax.Array
+    grad_norm: jax.Array
+
+
+class MinimizeResult(NamedTuple):
+    """Where `minimize` has come to. A pytree of arrays: it can leave `jit` and `vmap`.
+
+    Attributes:
+      params: tree of the structure, shapes and dtypes of `x0`.
+      value: scalar, the function there.
+      grad_norm: scalar, the Euclidean norm of the gradient there; within bounds, of what they leave of it.
+      iterations: int32 scalar, number of updates.
+      evaluations: int32 scalar, how often the function was evaluated, with or without its gradient.
+      status: int32 scalar, a `MinimizeStatus`.
+      aux: auxiliary data of the function there, None without `has_aux`.
+      history: a `MinimizeHistory`, None without `history`.
+    """
+
+    params: Params
+    value: jax.Array
+    grad_norm: jax.Array
+    iterations: jax.Array
+    evaluations: jax.Array
+    status: jax.Array
+    aux: PyTree = None
+    history: MinimizeHistory | None = None
+
+    @property
+    def success(self) -> jax.Array:
+        """Whether the gradient is as small as asked for, or the value cannot be told from the least one."""
+        return (self.status == MinimizeStatus.CONVERGED) | (self.status == MinimizeStatus.STALLED)
+
+    @property
+    def message(self) -> str:
+        """The status in words; not inside `jit` or `vmap`."""
+        return _MESSAGES[MinimizeStatus(int(self.status))]
+
+
+class _Run(NamedTuple):
+    """Where the driver is."""
+
+    params: Params
+    value: jax.Array
+    grad: Updates
+    norm: jax.Array
+    iterations: jax.Array
+    evaluations: jax.Array
+    status: jax.Array
+    best: jax.Array
+    unchanged: jax.Array  # iterations since the best value
+    history: MinimizeHistory | None
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: Params,
+    method: GradientTransformation | None = None,
+    *,
+    args: tuple[Any, ...] = (),
+    tol: Numeric = 1e-5,
+    maxiter: int = 1000,
+    bounds: tuple[PyTree, PyTree] | None = None,
+    projection: Callable[[Params], Params] | None = None,
+    has_aux: bool = False,
+    callback: Callable[[MinimizeResult], Any] | None = None,
+    history: bool = False,
+    progress: bool = False,
+) -> MinimizeResult:
+    """Minimize a function, in one compiled loop.
+
+        result = optax.minimize(f, x0)
+        result.params, result.value, result.message
+
+    It is compiled once for a function, a method and the shapes and dtypes of `x0` and `args`: keep the function, and
+    let what changes between calls be arguments of it. Works inside `jit` and `vmap`.
+
+    Args:
+      fun: `fun(params, *args)` returns a real scalar, or a pair of it and auxiliary data; hashable, like every
+        ordinary function.
+      x0: tree of floating or complex arrays, where to begin.
+      method: any transformation, for instance `adam(0.1)`; None for `lbfgs()`.
+      args: further arguments of the function, trees of arrays.
+      tol: scalar >= 0; done when the Euclidean norm of the gradient is at most this. A method with a line search is
+        done too when the value no longer changes.
+      maxiter: integer >= 0, number of updates at most.
+      bounds: pair (lower, upper) of scalars, or of trees of the structure of `x0`, or prefixes of it, that broadcast to
+        its leaves; None, in the place of either or of a part, for no bound. Real parameters only. L-BFGS takes its
+        steps among the parameters that the bounds leave free, and evaluates the function where the bounds cut its line
+        off; other methods are projected after each update.
+      projection: function from the parameters to the nearest ones of a convex set (`optax.projections` has many),
+        applied after each update; for methods without a line search.
+      has_aux: whether `fun` returns a pair.
+      callback: is called on the host after each iteration, with a `MinimizeResult` so far. To return
+        something true, or to raise StopIteration, ends the run.
+      history: whether to record values and norms of gradients.
+      progress: whether to show a bar (needs tqdm: pip install 'optax-transforms[progress]').
+
+    Returns:
+      A `MinimizeResult`. If a value or a gradient is not finite, it is the last point where they were.
+
+    Raises:
+      TypeError: an argument is not of its kind, `x0` has leaves that are not floating, or the function returns no real
+        scalar.
+      ValueError: an argument is out of its range, the bounds do not fit `x0` or cross, or both `bounds` and
+        `projection` are given, or a projection and a method with a line search.
+
+    References:
+      Nocedal, Wright, "Numerical optimization", second edition, 2006, chapter 7.
+      Gafni, Bertsekas, "Two-metric projection methods for constrained optimization", 1984 (for the bounds).
+    """
+    method = _LBFGS if method is None else checked_transformation("method", method)
+    check_hyperparameter("tol", tol, least=0)
+    maxiter = check_integer("maxiter", maxiter, least=0)
+    if not callable(fun):
+        raise TypeError(f"fun must be a function, not {fun!r}")
+    _check_floating(x0)
+    x0 = jax.tree.map(jnp.asarray, x0)
+    if bounds is not None and projection is not None:
+        raise ValueError("bounds and projection cannot both be given")
+    limits = None if bounds is None else _limits(bounds, x0)
+    if progress:
+        callback = _Bar(callback, maxiter)
+    number = next(_numbers)
+    if callback is not None:
+        _callbacks[number] = callback
+    result = _run(
+        x0,
+        args,
+        limits,
+        jnp.asarray(tol, real_dtype(x0)),
+        jnp.asarray(maxiter, jnp.int32),
+        jnp.asarray(number, jnp.int32),
+        fun=fun,
+        method=method,
+        projection=projection,
+        has_aux=has_aux,
+        recorded=maxiter + 1 if history else 0,
+        calls=callback is not None,
+    )
+    if callback is not None and not isinstance(result.value, jax.core.Tracer):
+        jax.block_until_ready(result)
+        del _callbacks[number]
+        if isinstance(callback, _Bar):
+            callback.bar.close()
+        if error := _errors.pop(number, None):
+            raise error
+    return result
+
+
+_LBFGS = lbfgs()
+
+
+@functools.partial(jax.jit, static_argnames=("fun", "method", "projection", "has_aux", "recorded", "calls"))
+def _run(
+    x0: Params,
+    args: tuple[Any, ...],
+    limits: tuple[PyTree, PyTree] | None,
+    tol: jax.Array,
+    maxiter: jax.Array,
+    number: jax.Array,
+    *,
+    fun: Callable[..., Any],
+    method: GradientTransformation,
+    projection: Callable[[Params], Params] | None,
+    has_aux: bool,
+    recorded: int,
+    calls: bool,
+) -> MinimizeResult:
+    tx = with_extra_args_support(method)
+    searches = state_of_search(jax.eval_shape(tx.init, x0)) is not None
+    if searches and projection is not None:
+        raise ValueError("projection is for methods without a line search (optax.sgd, say); bounds are for all")
+
+    def inside(x: Params) -> Params:
+        if limits is not None:
+            return jax.tree.map(_clipped, x, *limits)
+        return x if projection is None else tree.cast_like(projection(x), x)
+
+    def f(x: Params) -> jax.Array:
+        return _scalar(fun(x, *args), has_aux, tol.dtype)
+
+    def along_bounds(x: Params) -> jax.Array:
+        return f(inside(x))
+
+    value_fn = f if limits is None else along_bounds
+    differentiate = jax.value_and_grad(f)
+
+    def free(x: Params, g: Updates) -> PyTree:
+        """Where the bounds allow a step downhill."""
+        return jax.tree.map(lambda x, g, a, b: ~((x <= a) & (g > 0) | (x >= b) & (g < 0)), x, g, *limits)
+
+    def norm(x: Params, g: Updates) -> jax.Array:
+        if limits is not None:
+            g = jax.tree.map(lambda g, is_free: jnp.where(is_free, g, 0), g, free(x, g))
+        if projection is not None:
+            g = tree.sub(x, inside(tree.sub(x, tree.conj(g))))
+        return tree.norm(g)
+
+    def recorded_in(history: MinimizeHistory | None, k: jax.Array, *numbers: jax.Array) -> MinimizeHistory | None:
+        if history is None:
+            return None
+        return MinimizeHistory(*(column.at[k].set(x) for column, x in zip(history, numbers, strict=True)))
+
+    def update(run: _Run, state: Any) -> tuple[Params, jax.Array, Updates, jax.Array, Any]:
+        """The next parameters, value and gradient there, the number of evaluations, and the state."""
+        g = tree.conj(run.grad)
+        within = {} if limits is None else {"free": free(run.params, run.grad)}
+        u, state = tx.update(g, state, run.params, value=run.value, grad=g, value_fn=value_fn, **within)
+        x = inside(apply_updates(run.params, u))
+        if not searches:
+            return x, *differentiate(x), jnp.asarray(1, jnp.int32), state
+        found = state_of_search(state)
+        value, grad = if_else(is_reached(found, x), lambda: (found.value, found.grad), lambda: differentiate(x))
+        evaluations = found.info.num_linesearch_steps + jnp.where(is_reached(found, x), 0, 1)
+        return x, value, grad, evaluations, state
+
+    def iterate(run: _Run, state: Any) -> tuple[_Run, Any]:
+        x, value, grad, evaluations, state = update(run, state)
+        k = run.iterations + 1
+        size = norm(x, grad)
+        better = value < run.best - jnp.finfo(value.dtype).eps * jnp.abs(run.best)
+        unchanged = jnp.where(better, 0, run.unchanged + 1)
+        status = _first(
+            (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
+            (size <= tol, MinimizeStatus.CONVERGED),
+            (searches & ~_differ(x, run.params), MinimizeStatus.NO_DECREASE),
+            (searches & (unchanged >= _PATIENCE), MinimizeStatus.STALLED),
+            (k >= maxiter, MinimizeStatus.MAX_ITERATIONS),
+        )
+        good = status != MinimizeStatus.NOT_FINITE
+        params, value, grad, size = tree.where(
+            good, (x, value, grad, size), (run.params, run.value, run.grad, run.norm)
+        )
+        run = _Run(
+            params=params,
+            value=value,
+            grad=grad,
+            norm=size,
+            iterations=k,
+            evaluations=run.evaluations + evaluations,
+            status=status,
+            best=jnp.where(better, value, run.best),
+            unchanged=unchanged,
+            history=recorded_in(run.history, k, value, size),
+        )
+        if calls:
+            stop = io_callback(_call, jax.ShapeDtypeStruct((), bool), number, _result(run, None))
+            run = run._replace(status=jnp.where(stop & (status == MinimizeStatus.RUNNING), int(MinimizeStatus.STOPPED), status))
+        return run, state
+
+    def phase(run: _Run) -> _Run:
+        """Iterations with a state of their own, until one of them is the last or cannot go on."""
+        begun = run.iterations
+        run, _ = jax.lax.while_loop(
+            lambda c: c[0].status == MinimizeStatus.RUNNING, lambda c: iterate(*c), (run, tx.init(run.params))
+        )
+        # What the state remembers may have led astray: a fresh one begins with a step along the gradient.
+        again = (run.status == MinimizeStatus.NO_DECREASE) & (run.iterations > begun + 1) & (run.iterations < maxiter)
+        return run._replace(status=jnp.where(again, int(MinimizeStatus.RUNNING), run.status))
+
+    x = inside(x0)
+    value, grad = differentiate(x)
+    size = norm(x, grad)
+    history = MinimizeHistory(*jnp.full((2, recorded), jnp.nan, value.dtype)) if recorded else None
+    zero = jnp.zeros([], jnp.int32)
+    status = _first(
+        (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
+        (size <= tol, MinimizeStatus.CONVERGED),
+        (maxiter <= 0, MinimizeStatus.MAX_ITERATIONS),
+    )
+    run = _Run(x, value, grad, size, zero, zero + 1, status, value, zero, recorded_in(history, zero, value, size))
+    run = jax.lax.while_loop(lambda run: run.status == MinimizeStatus.RUNNING, phase, run)
+    return _result(run, fun(run.params, *args)[1] if has_aux else None)
+
+
+def _result(run: _Run, aux: PyTree) -> MinimizeResult:
+    return MinimizeResult(
+        run.params, run.value, run.norm, run.iterations, run.evaluations, run.status, aux, run.history
+    )
+
+
+def _first(*cases: tuple[jax.Array, MinimizeStatus]) -> jax.Array:
+    """The status of the first case that holds."""
+    status = jnp.asarray(int(MinimizeStatus.RUNNING), jnp.int32)
+    for condition, case in reversed(cases):
+        status = jnp.where(condition, int(case), status)
+    return status
+
+
+def _differ(a: PyTree, b: PyTree) -> jax.Array:
+    different = [jnp.any(x != y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return functools.reduce(jnp.logical_or, different, jnp.asarray(False))
+
+
+def _clipped(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+    """x between a and b; on the bounds its derivative is 1, as inside."""
+    return jnp.where(x < a, a, jnp.where(x > b, b, x))
+
+
+def _scalar(returned: Any, has_aux: bool, dtype: Any) -> jax.Array:
+    if has_aux and not (isinstance(returned, tuple) and len(returned) == 2):
+        raise TypeError(f"fun must return a pair of a real scalar and auxiliary data with has_aux=True, not {returned!r}")
+    value = returned[0] if has_aux else returned
+    if isinstance(value, (tuple, list, dict)) or value is None:
+        raise TypeError(f"fun must return a real scalar, or a pair that begins with one with has_aux=True, not {value!r}")
+    if jnp.shape(value) != () or jnp.iscomplexobj(value):
+        raise TypeError(f"fun must return a real scalar, not {jnp.result_type(value)} of shape {jnp.shape(value)}")
+    return jnp.asarray(value, dtype)
+
+
+def _check_floating(x0: Params) -> None:
+    for path, x in tree_leaves_with_path(x0):
+        if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+            raise TypeError(f"x0 must have floating or complex leaves; at {keystr(path) or 'the root'} it has {x!r}")
+
+
+def _limits(bounds: Any, x0: Params) -> tuple[PyTree, PyTree]:
+    """Lower and upper bounds in the structure, the shapes and the dtypes of `x0`."""
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        raise TypeError(f"bounds must be a pair (lower, upper), not {bounds!r}")
+    for path, x in tree_leaves_with_path(x0):
+        if jnp.iscomplexobj(x):
+            raise TypeError(f"bounds are for real parameters; x0 at {keystr(path) or 'the root'} is complex")
+
+    def limit(i: int, default: float) -> PyTree:
+        def on_leaf(bound: Any, x: jax.Array) -> jax.Array:
+            return jnp.broadcast_to(jnp.asarray(default if bound is None else bound, x.dtype), x.shape)
+
+        def on_entry(path: Any, bound: Any, part: PyTree) -> PyTree:
+            return jax.tree.map(lambda x: on_leaf(bound, x), part)
+
+        complaint = f"bounds[{i}] is neither of the structure of x0 nor a prefix of it"
+        return map_prefix(on_entry, bounds[i], x0, complaint, lambda x: x is None)
+
+    lower, upper = limit(0, -jnp.inf), limit(1, jnp.inf)
+    for path, crossed in tree_leaves_with_path(jax.tree.map(lambda a, b: jnp.any(a > b), lower, upper)):
+        if not isinstance(crossed, jax.core.Tracer) and crossed:
+            raise ValueError(f"bounds cross: a lower one is above the upper one at {keystr(path) or 'the root'}")
+    return lower, upper
+
+
+# Callbacks are found by a number, so that another one is no other program to compile.
+_numbers = itertools.count()
+_callbacks: dict[int, Callable[[MinimizeResult], Any]] = {}
+_errors: dict[int, BaseException] = {}
+
+
+def _call(number: Any, result: MinimizeResult) -> Any:
+    try:
+        return np.bool_(bool(_callbacks[int(number)](result)))
+    except StopIteration:
+        return np.bool_(True)
+    except BaseException as error:  # raised by `minimize`, when the program has ended
+        _errors[int(number)] = error
+        return np.bool_(True)
+
+
+class _Bar:
+    """A callback that shows the progress."""
+
+    def __init__(self, callback: Callable[[MinimizeResult], Any] | None, maxiter: int):
+        try:
+            from tqdm.auto import tqdm
+        except ImportError as error:
+            raise ImportError("progress=True needs tqdm: pip install 'optax-transforms[progress]'") from error
+        self.callback = callback
+        self.bar = tqdm(total=maxiter, desc="minimize")
+
+    def __call__(self, result: MinimizeResult) -> Any:
+        self.bar.set_postfix(value=float(result.value), grad_norm=float(result.grad_norm), refresh=False)
+        self.bar.update()
+        return None if self.callback is None else self.callback(result)
