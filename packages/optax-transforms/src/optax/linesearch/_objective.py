@@ -50,7 +50,13 @@ class Line(NamedTuple):
 
 
 def line_of(
-    updates: Updates, params: Params | None, dtype: Any, value: Any, grad: Any, value_fn: Any, extra_args: Mapping[str, Any]
+    updates: Updates,
+    params: Params | None,
+    dtype: Any,
+    value: Any,
+    grad: Any,
+    value_fn: Any,
+    extra_args: Mapping[str, Any],
 ) -> tuple[Line, jax.Array, Updates]:
     """The line, and value and gradient (in JAX's convention) where it begins, from the arguments of `update`."""
     params = require_params(params)
@@ -62,7 +68,9 @@ def line_of(
     return Line(_scalar_function(value_fn, extra_args, dtype), params, updates, dtype), start, tree.conj(grad)
 
 
-def _scalar_function(value_fn: Callable[..., Any], extra_args: Mapping[str, Any], dtype: Any) -> Callable[[Params], jax.Array]:
+def _scalar_function(
+    value_fn: Callable[..., Any], extra_args: Mapping[str, Any], dtype: Any
+) -> Callable[[Params], jax.Array]:
     """`value_fn` with those of the extra arguments of `update` that it has parameters for."""
     try:
         names = list(inspect.signature(value_fn).parameters)[1:]
@@ -102,11 +110,39 @@ def loop(condition: Callable[[T], jax.Array], body: Callable[[T], T], carry: T) 
     while True:
         more = condition(carry)
         if any(isinstance(x, jax.core.Tracer) for x in (more, *jax.tree.leaves(carry))):
-            result: T = jax.lax.while_loop(condition, body, carry)
-            return result
+            return compiled_loop(condition, body, carry)
         if not more:
             return carry
         carry = body(carry)
+
+
+def compiled_loop(condition: Callable[[T], jax.Array], body: Callable[[T], T], carry: T) -> T:
+    """`jax.lax.while_loop` with the scalars of the carry in one array for each dtype.
+
+    On a CPU each array of a carry costs some kernels per turn, and these loops have more scalars than anything else.
+    """
+    leaves, structure = jax.tree.flatten(carry)
+    groups: dict[Any, list[int]] = {}
+    for i, x in enumerate(leaves):
+        if jnp.ndim(x) == 0:
+            groups.setdefault(x.dtype, []).append(i)
+    alone = [i for i, x in enumerate(leaves) if jnp.ndim(x)]
+
+    def packed(carry: T) -> Any:
+        leaves = jax.tree.leaves(carry)
+        return [jnp.stack([leaves[i] for i in group]) for group in groups.values()], [leaves[i] for i in alone]
+
+    def unpacked(arrays: Any) -> T:
+        together, others = arrays
+        places = [*(i for group in groups.values() for i in group), *alone]
+        found = dict(zip(places, [*(x for row in together for x in row), *others], strict=True))
+        treedef: Any = structure
+        result: T = treedef.unflatten([found[i] for i in range(len(leaves))])
+        return result
+
+    return unpacked(
+        jax.lax.while_loop(lambda c: condition(unpacked(c)), lambda c: packed(body(unpacked(c))), packed(carry))
+    )
 
 
 def with_derivatives(f: Callable[[Params], T], params: Params, found: T) -> T:

@@ -113,7 +113,7 @@ def search(
 
     def unfinished(b: Bracket) -> jax.Array:
         wide = jnp.abs(b.high.t - b.low.t) > precision * jnp.maximum(b.high.t, b.low.t)
-        return ~b.done & (b.steps < max_steps) & (wide | jnp.isinf(b.high.t))
+        return jnp.logical_and(~b.done & (b.steps < max_steps), wide | jnp.isinf(b.high.t))
 
     def advance(b: Bracket) -> Bracket:
         first = (b.low.t == 0) & jnp.isinf(b.high.t)

@@ -20,7 +20,9 @@ T = TypeVar("T")
 _STATES = (ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState)
 
 
-def value_and_grad_from_state(value_fn: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Updates]]:
+def value_and_grad_from_state(
+    value_fn: Callable[..., Any], has_aux: bool = False
+) -> Callable[..., tuple[Any, Updates]]:
     """Like `jax.value_and_grad(value_fn)`, but what a line search has left in the state is not computed again.
 
         value_and_grad = value_and_grad_from_state(f)
@@ -70,16 +72,25 @@ def state_of_search(state: OptState) -> Any:
     return states[0] if len(states) == 1 else None
 
 
+def ends_with_search(state: OptState) -> bool:
+    """Whether the state is that of a line search, or of a chain that ends with one: nothing changes its step then."""
+    while type(state) is tuple and state:
+        state = state[-1]
+    return isinstance(state, _STATES)
+
+
 def is_reached(found: Any, params: Params) -> bool | jax.Array:
     """Whether these are the parameters for which value and gradient are in the state of a line search."""
     if found.fingerprint is None or not _alike(found.grad, params):  # of a part of the parameters, say
         return False
-    return jnp.isfinite(found.value) & (found.fingerprint == fingerprint(params))
+    return jnp.logical_and(jnp.isfinite(found.value), found.fingerprint == fingerprint(params))
 
 
 def _alike(a: PyTree, b: PyTree) -> bool:
+    """Whether two trees have the same structure and shapes."""
+    structures: list[Any] = [jax.tree.structure(t) for t in (a, b)]
     shapes = [[jnp.shape(x) for x in jax.tree.leaves(t)] for t in (a, b)]
-    return jax.tree.structure(a) == jax.tree.structure(b) and shapes[0] == shapes[1]
+    return bool(structures[0] == structures[1] and shapes[0] == shapes[1])
 
 
 def if_else(condition: bool | jax.Array, yes: Callable[[], T], no: Callable[[], T]) -> T:

@@ -6,10 +6,12 @@ d = H * g                  (H: the inverse of the Hessian that the last m pairs 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optax.core import (
     GradientTransformation,
@@ -53,8 +55,8 @@ class ScaleByLBFGSState(NamedTuple):
         from 0, has added is at (k - 1) mod m.
       diff_updates_memory: tree of arrays (m, *shape), the changes y of the gradients, in the same order.
       weights_memory: array (m,), 1 / <s, y> in the same order; 0 where there is no pair.
-      products_memory: array (2, m, m), <s_i, y_j> for i <= j and <y_i, y_j>, where the pairs are counted from the
-        oldest.
+      products_memory: array (2, m, m): R^-1, where R has <s_i, y_j> for s_i not younger than y_j and else 0, and
+        <y_i, y_j>, in the same order. None to have them computed from the memory.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count; existing code reads state.count
@@ -63,7 +65,7 @@ class ScaleByLBFGSState(NamedTuple):
     diff_params_memory: PyTree
     diff_updates_memory: PyTree
     weights_memory: jax.Array
-    products_memory: jax.Array
+    products_memory: jax.Array | None = None
 
 
 @transformation
@@ -127,42 +129,51 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         params = require_params(params)
         dtype = jnp.asarray(state.weights_memory).dtype
         place = (state.count - 1) % m
-        before = (params, state.params, state.updates)
+        ages = (place - jnp.arange(m, dtype=place.dtype)) % m
+        here = ages == 0
+        before = params, state.params, state.updates
 
-        def sizes(g: jax.Array, _: Any, x: jax.Array, last_x: jax.Array, last_g: jax.Array) -> Any:
+        def measure(g: jax.Array, S: jax.Array, Y: jax.Array, *rest: jax.Array) -> Any:
+            x, last_x, last_g = rest[-3:]
             s, y = x - last_x, g - last_g
-            return g, jnp.stack([inner(s, y), inner(s, s), inner(y, y), inner(g, g)])
+            new = jnp.stack([inner(s, y), inner(y, y), inner(s, g), inner(y, g), inner(s, s), inner(g, g)])
+            return g, S, Y, jnp.stack([_products(S, y), _products(Y, y), _products(S, g), _products(Y, g)]), new
 
-        _, sums = over_leaves(sizes, updates, summaries=(_zeros_each(updates, (4,), dtype),), reads=before)
-        sy, ss, yy, gg = _sum_of(sums, (4,), dtype)
-        curved = (state.count > 0) & (sy > jnp.finfo(dtype).eps * jnp.sqrt(ss) * jnp.sqrt(yy))
-        is_pair = curved & jnp.isfinite(ss) & jnp.isfinite(yy)
+        sums = _zeros_each(updates, (4, m), dtype), _zeros_each(updates, (6,), dtype)
+        slots = state.diff_params_memory, state.diff_updates_memory, *sums
+        _, S, Y, *sums = over_leaves(measure, updates, summaries=slots, reads=before)
+        of_memory, of_new = _sum_of(sums[0], (4, m), dtype), _sum_of(sums[1], (6,), dtype)
+        sy, yy, _, _, ss, gg = of_new
+        curved = (state.count > 0) & (sy > np.finfo(dtype).eps * jnp.sqrt(ss) * jnp.sqrt(yy))
+        # What is not finite is not remembered. It takes all products to know: so the memory is read before it is
+        # written, and XLA need not copy it.
+        is_pair = curved & jnp.all(jnp.isfinite(of_memory)) & jnp.all(jnp.isfinite(of_new))
+        Sy, Yy, Sg, Yg = jnp.where(here[None], jnp.where(is_pair, of_new[:4], 0)[:, None], of_memory)
 
         def remember(
-            g: jax.Array, S: jax.Array, Y: jax.Array, _: Any, x: jax.Array, last_x: jax.Array, last_g: jax.Array
+            g: jax.Array, S: jax.Array, Y: jax.Array, x: jax.Array, last_x: jax.Array, last_g: jax.Array
         ) -> Any:
             s, y = (jnp.where(is_pair, v, 0) for v in (x - last_x, g - last_g))
-            S, Y, yg = _replaced(S, s, place), _replaced(Y, y, place), jnp.stack([y, g])
-            return g, S, Y, jnp.concatenate([_products(S, yg), _products(Y, yg)], 1)
+            return g, _replaced(S, s, place), _replaced(Y, y, place)
 
-        slots = (state.diff_params_memory, state.diff_updates_memory, _zeros_each(updates, (m, 4), dtype))
-        _, S, Y, sums = over_leaves(remember, updates, summaries=slots, reads=before)
-        oldest_first = (place + 1 + jnp.arange(m, dtype=place.dtype)) % m
-        Sy, Sg, Yy, Yg = _sum_of(sums, (m, 4), dtype)[oldest_first].T
-        products = _shifted(state.products_memory, Sy, Yy)
-        SY, YY = products
+        _, S, Y = over_leaves(remember, updates, summaries=(S, Y), reads=before)
+        weight = jnp.where(is_pair, quotient(jnp.ones_like(sy), sy), 0)
+        if state.products_memory is None:
+            inverse_R, YY, *_ = _among(None, updates, S, Y, ages, dtype)
+        else:
+            inverse_R, YY = state.products_memory
+        inverse_R = _bordered(inverse_R, Sy, weight, here)
+        YY = jnp.where(here[:, None], Yy[None], jnp.where(here[None], Yy[:, None], YY))
+        known = inverse_R, YY, Sg, Yg, gg
         if free is not None:
-            SY, YY, Sg, Yg, gg = _among(free, updates, S, Y, oldest_first, dtype)
-        gamma = _scale(SY, YY, gg) if scale_init_precond else jnp.ones_like(gg)
-        a, b = _coefficients(SY, YY, Sg, Yg, gamma)
-        a, b = jnp.zeros((2, m), dtype).at[:, oldest_first].set(jnp.stack([a, b]))
+            known = _among(free, updates, S, Y, ages, dtype)
+        a, b, gamma = _coefficients(*known, ages, scale_init_precond)
 
-        def multiply(g: jax.Array, S: jax.Array, Y: jax.Array, *mask: jax.Array) -> Any:
+        def combine(g: jax.Array, S: jax.Array, Y: jax.Array, *mask: jax.Array) -> Any:
             d = scaled(g, gamma) + _combination(a, S) + _combination(b, Y)
             return (jnp.where(mask[0], d, 0) if mask else d), S, Y
 
-        d, S, Y = over_leaves(multiply, updates, summaries=(S, Y), reads=() if free is None else (free,))
-        weight = jnp.where(is_pair, quotient(jnp.ones_like(sy), sy), 0)
+        d, S, Y = over_leaves(combine, updates, summaries=(S, Y), reads=() if free is None else (free,))
         return d, ScaleByLBFGSState(
             count=safe_increment(state.count),
             params=jax.tree.map(_kept, params, state.params),
@@ -170,72 +181,96 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             diff_params_memory=S,
             diff_updates_memory=Y,
             weights_memory=_replaced(jnp.asarray(state.weights_memory), weight, place),
-            products_memory=products,
+            products_memory=jnp.stack([inverse_R, YY]),
         )
 
     return GradientTransformationExtraArgs(init, update)
 
 
-def _shifted(products: jax.Array, Sy: jax.Array, Yy: jax.Array) -> jax.Array:
-    """The inner products without those of the oldest pair, with those of the newest: the last ones."""
-    SY, YY = jnp.pad(products[:, 1:, 1:], ((0, 0), (0, 1), (0, 1)))
-    return jnp.stack([SY.at[:, -1].set(Sy), YY.at[:, -1].set(Yy).at[-1, :].set(Yy)])
+def _bordered(inverse_R: jax.Array, Sy: jax.Array, weight: jax.Array, here: jax.Array) -> jax.Array:
+    """R^-1 without the pair that was here, and with the new one: R gets the column <s_i, y>, 1 / weight at its end.
 
-
-def _scale(SY: jax.Array, YY: jax.Array, gg: jax.Array) -> jax.Array:
-    """gamma: <s, y> / <y, y> of the newest pair, and min(1, 1 / |g|) where there is none."""
-    sy, yy = jnp.diag(SY), jnp.diag(YY)
-    newest = jnp.argmax(jnp.where(sy > 0, jnp.arange(len(sy)), -1))
-    return jnp.where(jnp.any(sy > 0), quotient(sy, yy)[newest], 1 / jnp.maximum(safe_sqrt(gg), 1))
+    The rows and columns are in the order of the memory; nothing depends on it.
+    """
+    others = jnp.where(here[:, None] | here[None], 0, inverse_R)
+    column = jnp.where(here, 1, -jnp.sum(others * Sy[None], 1)) * weight
+    return jnp.where(here[None], column[:, None], others)
 
 
 def _coefficients(
-    SY: jax.Array, YY: jax.Array, Sg: jax.Array, Yg: jax.Array, gamma: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """a and b of H * g = gamma * g + S * a + Y * b."""
-    D = jnp.diag(SY)
-    R = jnp.triu(SY) + jnp.diag(jnp.where(D > 0, 0, 1).astype(SY.dtype))  # where there is no pair, all products are 0
-    p = jax.scipy.linalg.solve_triangular(R, Sg)
-    q = D * p + gamma * (YY @ p - Yg)
-    return jax.scipy.linalg.solve_triangular(R, q, trans="T"), -gamma * p
+    inverse_R: jax.Array,
+    YY: jax.Array,
+    Sg: jax.Array,
+    Yg: jax.Array,
+    gg: jax.Array,
+    ages: jax.Array,
+    scale_init_precond: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """a, b and gamma of H * g = gamma * g + S * a + Y * b. Where there is no pair, all products are 0."""
+    weights = jnp.diag(inverse_R)
+    D = quotient(jnp.ones_like(weights), weights)
+    gamma = jnp.ones_like(gg)
+    if scale_init_precond:
+        ages = jnp.where(weights > 0, ages, len(ages))
+        newest = ages == jnp.min(ages)
+        by_pair = jnp.max(jnp.where(newest, quotient(D, jnp.diag(YY)), 0))
+        gamma = jnp.where(by_pair > 0, by_pair, 1 / jnp.maximum(safe_sqrt(gg), 1))
+    p = jnp.sum(inverse_R * Sg[None], 1)
+    q = D * p + gamma * (jnp.sum(YY * p[None], 1) - Yg)
+    return jnp.sum(inverse_R * q[:, None], 0), -gamma * p, gamma
 
 
 def _among(
-    free: PyTree, updates: Updates, S: PyTree, Y: PyTree, oldest_first: jax.Array, dtype: Any
-) -> tuple[jax.Array, ...]:
-    """S^T Y, Y^T Y, S^T g, Y^T g and <g, g>, of the free parameters alone."""
-    m = len(oldest_first)
+    free: PyTree, updates: Updates, S: PyTree, Y: PyTree, ages: jax.Array, dtype: Any
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    """R^-1, Y^T Y, S^T g, Y^T g and <g, g>, of the free parameters alone, or of all."""
+    m = len(ages)
 
-    def products(g: jax.Array, S: jax.Array, Y: jax.Array, _: Any, __: Any, mask: jax.Array) -> Any:
-        g = jnp.where(mask, g, 0)
-        Yg = jnp.concatenate([jnp.where(mask[None], Y, 0), g[None]])
-        return g, S, Y, jnp.stack([_products(S, Yg), _products(Y, Yg)]), inner(g, g)
+    def measure(g: jax.Array, S: jax.Array, Y: jax.Array, _: Any, __: Any, *mask: jax.Array) -> Any:
+        g, free_Y = (jnp.where(mask[0], g, 0), jnp.where(mask[0][None], Y, 0)) if mask else (g, Y)
+        columns = [jnp.stack([_products(S, v), _products(Y, v)]) for v in (*free_Y, g)]
+        return g, S, Y, jnp.stack(columns, 2), inner(g, g)
 
-    slots = (S, Y, _zeros_each(updates, (2, m, m + 1), dtype), _zeros_each(updates, (), dtype))
-    _, _, _, sums, squares = over_leaves(products, updates, summaries=slots, reads=(free,))
-    both = _sum_of(sums, (2, m, m + 1), dtype)[:, oldest_first]
-    (SY, YY), (Sg, Yg) = both[:, :, oldest_first], both[:, :, m]
-    # The curvature of a pair may be positive only together with that of the parameters left out.
-    curved = jnp.diag(SY) > jnp.finfo(dtype).eps * jnp.diag(YY)
-    pairs = curved[:, None] & curved[None]
-    SY, YY = (jnp.where(pairs, x, 0) for x in (SY, YY))
-    Sg, Yg = (jnp.where(curved, x, 0) for x in (Sg, Yg))
-    return SY, YY, Sg, Yg, _sum_of(squares, (), dtype)
+    slots = S, Y, _zeros_each(updates, (2, m, m + 1), dtype), _zeros_each(updates, (), dtype)
+    _, _, _, sums, squares = over_leaves(measure, updates, summaries=slots, reads=() if free is None else (free,))
+    SY, YY = _sum_of(sums, (2, m, m + 1), dtype)
+    SY, Sg, YY, Yg = SY[:, :m], SY[:, m], YY[:, :m], YY[:, m]
+    # The curvature of a pair may be positive only together with that in the parameters left out.
+    is_pair = jnp.diag(SY) > np.finfo(dtype).eps * jnp.diag(YY)
+    YY = jnp.where(is_pair[:, None] & is_pair[None], YY, 0)
+    Sg, Yg = jnp.where(is_pair, Sg, 0), jnp.where(is_pair, Yg, 0)
+
+    def add(i: jax.Array, inverse_R: jax.Array) -> jax.Array:
+        here = ages == m - 1 - i  # the oldest first
+        Sy = jnp.sum(jnp.where(here[None], SY, 0), 1)
+        weight = jnp.sum(jnp.where(here & is_pair, quotient(jnp.ones_like(Sy), Sy), 0))
+        return _bordered(inverse_R, Sy, weight, here)
+
+    inverse_R = jax.lax.fori_loop(0, m, add, jnp.zeros((m, m), dtype))
+    return inverse_R, YY, Sg, Yg, _sum_of(squares, (), dtype)
 
 
-def _products(A: jax.Array, B: jax.Array) -> jax.Array:
-    """The matrix of Re <A_i, B_j>."""
+_SMALL = 2**12  # elements: in smaller arrays the call of a matrix product takes longer than what it computes
+
+
+def _products(A: jax.Array, x: jax.Array) -> jax.Array:
+    """The vector of Re <A_i, x>."""
     axes = tuple(range(1, A.ndim))
 
-    def contracted(A: jax.Array, B: jax.Array) -> jax.Array:
-        return jnp.tensordot(jnp.conj(A), B, axes=(axes, axes), precision="highest").real
+    def contracted(A: jax.Array, x: jax.Array) -> jax.Array:
+        return jnp.tensordot(jnp.conj(A), x, axes=(axes, tuple(range(x.ndim))), precision="highest").real
 
-    return on_any_mesh(contracted, A, B, like=None)
+    if x.size < _SMALL:
+        return jnp.sum((jnp.conj(A) * x[None]).real, axes)
+    return on_any_mesh(contracted, A, x, like=None)
 
 
 def _combination(a: jax.Array, A: jax.Array) -> jax.Array:
     """The sum of a_i * A_i."""
-    return jnp.tensordot(a.astype(A.dtype), A, axes=1, precision="highest")
+    a = a.astype(A.dtype)
+    if A[0].size < _SMALL:
+        return jnp.sum(a.reshape(-1, *(1,) * (A.ndim - 1)) * A, 0)
+    return jnp.tensordot(a, A, axes=1, precision="highest")
 
 
 def _memory_of(x: jax.Array, m: int) -> jax.Array:
@@ -245,7 +280,8 @@ def _memory_of(x: jax.Array, m: int) -> jax.Array:
 
 def _replaced(A: jax.Array, x: jax.Array, i: jax.Array) -> jax.Array:
     """A with x in the place of A_i."""
-    return jax.lax.dynamic_update_index_in_dim(A, x.astype(A.dtype), i, 0)
+    result: jax.Array = jax.lax.dynamic_update_index_in_dim(A, x.astype(A.dtype), i, 0)
+    return result
 
 
 def _kept(x: Any, slot: jax.Array) -> jax.Array:
@@ -260,7 +296,7 @@ def _zeros_each(updates: Updates, shape: tuple[int, ...], dtype: Any) -> PyTree:
 
 def _sum_of(sums: PyTree, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """The sum of those sums."""
-    return sum(jax.tree.leaves(sums), jnp.zeros(shape, dtype))
+    return functools.reduce(jax.lax.add, jax.tree.leaves(sums), jnp.zeros(shape, dtype))
 
 
 _LINESEARCH = scale_by_zoom_linesearch(20, initial_guess_strategy="one")

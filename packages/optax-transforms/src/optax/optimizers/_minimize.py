@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
+from jax.scipy.sparse.linalg import bicgstab, cg
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from optax.core import (
@@ -27,7 +28,8 @@ from optax.core import (
     tree,
     with_extra_args_support,
 )
-from optax.linesearch._value_and_grad import if_else, is_reached, state_of_search
+from optax.linesearch._objective import compiled_loop, with_derivatives
+from optax.linesearch._value_and_grad import ends_with_search, if_else, is_reached, state_of_search
 from optax.optimizers._lbfgs import lbfgs
 from optax.transforms._mask import map_prefix
 from optax.transforms._precision import real_dtype
@@ -144,6 +146,10 @@ def minimize(
     It is compiled once for a function, a method and the shapes and dtypes of `x0` and `args`: keep the function, and
     let what changes between calls be arguments of it. Works inside `jit` and `vmap`.
 
+    For real parameters `params` and `value` have derivatives, in forward and reverse mode, by `args` and `bounds` and
+    by whatever else the function uses. They are those of the minimum, by the implicit function theorem, and as exact
+    as the minimum is; by `x0` they are 0.
+
     Args:
       fun: `fun(params, *args)` returns a real scalar, or a pair of it and auxiliary data; hashable, like every
         ordinary function.
@@ -193,7 +199,7 @@ def minimize(
     number = next(_numbers)
     if callback is not None:
         _callbacks[number] = callback
-    result = _run(
+    result: MinimizeResult = _run(
         x0,
         args,
         limits,
@@ -208,7 +214,7 @@ def minimize(
         calls=callback is not None,
     )
     if callback is not None and not isinstance(result.value, jax.core.Tracer):
-        jax.block_until_ready(result)
+        result.value.block_until_ready()
         del _callbacks[number]
         if isinstance(callback, _Bar):
             callback.bar.close()
@@ -241,9 +247,11 @@ def _run(
     if searches and projection is not None:
         raise ValueError("projection is for methods without a line search (optax.sgd, say); bounds are for all")
 
+    lower, upper = (None, None) if limits is None else limits
+
     def inside(x: Params) -> Params:
         if limits is not None:
-            return jax.tree.map(_clipped, x, *limits)
+            return jax.tree.map(_clipped, x, lower, upper)
         return x if projection is None else tree.cast_like(projection(x), x)
 
     def f(x: Params) -> jax.Array:
@@ -257,7 +265,7 @@ def _run(
 
     def free(x: Params, g: Updates) -> PyTree:
         """Where the bounds allow a step downhill."""
-        return jax.tree.map(lambda x, g, a, b: ~((x <= a) & (g > 0) | (x >= b) & (g < 0)), x, g, *limits)
+        return jax.tree.map(lambda x, g, a, b: ~((x <= a) & (g > 0) | (x >= b) & (g < 0)), x, g, lower, upper)
 
     def norm(x: Params, g: Updates) -> jax.Array:
         if limits is not None:
@@ -276,33 +284,38 @@ def _run(
         g = tree.conj(run.grad)
         within = {} if limits is None else {"free": free(run.params, run.grad)}
         u, state = tx.update(g, state, run.params, value=run.value, grad=g, value_fn=value_fn, **within)
-        x = inside(apply_updates(run.params, u))
-        if not searches:
-            return x, *differentiate(x), jnp.asarray(1, jnp.int32), state
+        free_x = apply_updates(run.params, u)
+        x = inside(free_x)
         found = state_of_search(state)
-        value, grad = if_else(is_reached(found, x), lambda: (found.value, found.grad), lambda: differentiate(x))
-        evaluations = found.info.num_linesearch_steps + jnp.where(is_reached(found, x), 0, 1)
+        if found is None or found.grad is None:
+            known: bool | jax.Array = False
+        elif ends_with_search(state):
+            known = limits is None or ~_differ(x, free_x)
+        else:
+            known = is_reached(found, x)
+        value, grad = if_else(known, lambda: (found.value, found.grad), lambda: differentiate(x))
+        evaluations = jnp.where(known, 0, 1) + (found.info.num_linesearch_steps if searches else 0)
         return x, value, grad, evaluations, state
 
     def iterate(run: _Run, state: Any) -> tuple[_Run, Any]:
         x, value, grad, evaluations, state = update(run, state)
         k = run.iterations + 1
         size = norm(x, grad)
-        better = value < run.best - jnp.finfo(value.dtype).eps * jnp.abs(run.best)
+        better = value < run.best - float(np.finfo(value.dtype).eps) * jnp.abs(run.best)
         unchanged = jnp.where(better, 0, run.unchanged + 1)
         status = _first(
             (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
             (size <= tol, MinimizeStatus.CONVERGED),
-            (searches & ~_differ(x, run.params), MinimizeStatus.NO_DECREASE),
+            (searches & (value == run.value) & (size == run.norm), MinimizeStatus.NO_DECREASE),  # it has not moved
             (searches & (unchanged >= _PATIENCE), MinimizeStatus.STALLED),
             (k >= maxiter, MinimizeStatus.MAX_ITERATIONS),
         )
-        good = status != MinimizeStatus.NOT_FINITE
-        params, value, grad, size = tree.where(
-            good, (x, value, grad, size), (run.params, run.value, run.grad, run.norm)
-        )
+        if not searches:  # a line search goes nowhere where it is not finite
+            good = status != MinimizeStatus.NOT_FINITE
+            before = run.params, run.value, run.grad, run.norm
+            x, value, grad, size = tree.where(good, (x, value, grad, size), before)
         run = _Run(
-            params=params,
+            params=x,
             value=value,
             grad=grad,
             norm=size,
@@ -314,33 +327,86 @@ def _run(
             history=recorded_in(run.history, k, value, size),
         )
         if calls:
-            stop = io_callback(_call, jax.ShapeDtypeStruct((), bool), number, _result(run, None))
-            run = run._replace(status=jnp.where(stop & (status == MinimizeStatus.RUNNING), int(MinimizeStatus.STOPPED), status))
+            stop = io_callback(_call, jnp.zeros((), bool), number, _result(run, None))
+            run = run._replace(
+                status=jnp.where(stop & (status == MinimizeStatus.RUNNING), int(MinimizeStatus.STOPPED), status)
+            )
         return run, state
 
     def phase(run: _Run) -> _Run:
         """Iterations with a state of their own, until one of them is the last or cannot go on."""
         begun = run.iterations
-        run, _ = jax.lax.while_loop(
+        run, _ = compiled_loop(
             lambda c: c[0].status == MinimizeStatus.RUNNING, lambda c: iterate(*c), (run, tx.init(run.params))
         )
         # What the state remembers may have led astray: a fresh one begins with a step along the gradient.
         again = (run.status == MinimizeStatus.NO_DECREASE) & (run.iterations > begun + 1) & (run.iterations < maxiter)
         return run._replace(status=jnp.where(again, int(MinimizeStatus.RUNNING), run.status))
 
-    x = inside(x0)
-    value, grad = differentiate(x)
-    size = norm(x, grad)
-    history = MinimizeHistory(*jnp.full((2, recorded), jnp.nan, value.dtype)) if recorded else None
-    zero = jnp.zeros([], jnp.int32)
-    status = _first(
-        (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
-        (size <= tol, MinimizeStatus.CONVERGED),
-        (maxiter <= 0, MinimizeStatus.MAX_ITERATIONS),
-    )
-    run = _Run(x, value, grad, size, zero, zero + 1, status, value, zero, recorded_in(history, zero, value, size))
-    run = jax.lax.while_loop(lambda run: run.status == MinimizeStatus.RUNNING, phase, run)
+    def solve(x: Params) -> _Run:
+        x = inside(x)
+        value, grad = differentiate(x)
+        size = norm(x, grad)
+        zero = jnp.zeros([], jnp.int32)
+        blank = MinimizeHistory(*(jnp.full(recorded, jnp.nan, value.dtype) for _ in range(2))) if recorded else None
+        status = _first(
+            (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
+            (size <= tol, MinimizeStatus.CONVERGED),
+            (maxiter <= 0, MinimizeStatus.MAX_ITERATIONS),
+        )
+        history = recorded_in(blank, zero, value, size)
+        run = _Run(x, value, grad, size, zero, zero + 1, status, value, zero, history)
+        run = compiled_loop(lambda run: run.status == MinimizeStatus.RUNNING, phase, run)
+        return run
+
+    def residual(x: Params) -> PyTree:
+        """What is 0 at a minimum, for derivatives of the minimum by the arguments."""
+        g = jax.grad(f)(x)
+        if limits is not None:
+            return jax.tree.map(
+                lambda x, g, a, b, is_free: jnp.where(is_free, g, x - jnp.where(g > 0, a, b)),
+                x,
+                g,
+                lower,
+                upper,
+                free(x, g),
+            )
+        return g if projection is None else tree.sub(x, inside(tree.sub(x, g)))
+
+    run = jax.lax.stop_gradient(solve(x0))
+    if not any(jnp.iscomplexobj(x) for x in jax.tree.leaves(x0)):
+        # The residual is the gradient of something only if nothing holds it back.
+        symmetric = limits is None and projection is None
+        x = _root(residual, run.params, symmetric)
+        run = run._replace(params=x, value=with_derivatives(f, x, run.value))
     return _result(run, fun(run.params, *args)[1] if has_aux else None)
+
+
+def _root(residual: Callable[[Params], PyTree], x: Params, symmetric: bool) -> Params:
+    """x, where the residual is 0, with the derivatives that this gives it by what the residual is made of."""
+    closed, constants = jax.closure_convert(residual, x)
+    precision = float(np.finfo(real_dtype(x)).eps) ** (2 / 3)
+
+    def solve(product: Callable[[PyTree], PyTree], y: PyTree) -> PyTree:
+        solver: Any = cg if symmetric else bicgstab
+        return solver(product, y, tol=precision)[0]
+
+    @jax.custom_jvp
+    def root(x: Params, constants: Any) -> Params:
+        return x
+
+    @root.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        x, constants = primals
+
+        def product(v: Params) -> PyTree:
+            return jax.jvp(lambda x: closed(x, *constants), (x,), (v,))[1]
+
+        _, shift = jax.jvp(lambda c: closed(x, *c), (constants,), (tangents[1],))
+        # JAX's solvers cannot be transposed here by themselves.
+        return x, tree.scale(-1, jax.lax.custom_linear_solve(product, shift, solve, solve, symmetric=symmetric))
+
+    return root(x, constants)
 
 
 def _result(run: _Run, aux: PyTree) -> MinimizeResult:
@@ -369,10 +435,12 @@ def _clipped(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _scalar(returned: Any, has_aux: bool, dtype: Any) -> jax.Array:
     if has_aux and not (isinstance(returned, tuple) and len(returned) == 2):
-        raise TypeError(f"fun must return a pair of a real scalar and auxiliary data with has_aux=True, not {returned!r}")
+        raise TypeError(
+            f"with has_aux=True fun must return a pair, of a real scalar and auxiliary data, not {returned!r}"
+        )
     value = returned[0] if has_aux else returned
     if isinstance(value, (tuple, list, dict)) or value is None:
-        raise TypeError(f"fun must return a real scalar, or a pair that begins with one with has_aux=True, not {value!r}")
+        raise TypeError(f"fun must return a real scalar (has_aux=True is for pairs), not {value!r}")
     if jnp.shape(value) != () or jnp.iscomplexobj(value):
         raise TypeError(f"fun must return a real scalar, not {jnp.result_type(value)} of shape {jnp.shape(value)}")
     return jnp.asarray(value, dtype)
