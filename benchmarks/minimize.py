@@ -9,7 +9,8 @@ out. Each library runs in a process of its own for each precision, and the proce
 A case is a function to minimize until the norm of the gradient is at most 1e-5 in float64, 1e-3 in float32. What is
 compiled is compiled before. A round takes the fastest of a few solves of each library, whose order changes from round
 to round; ratios are medians of those within a round. Values and norms of gradients are those of the final points in
-float64. Evaluations are counted inside the function: each time a program runs it, with or without its gradient. The
+float64. Evaluations are counted inside the function, with or without its gradient, in a run that is not timed: on
+Rosenbrock's function its rounding may lead it a few iterations further, or less far, than those that are. The
 spread is the distance between the highest and the lowest value that a library has reached, as a share of the lowest, or
 as it is where that is less than 1e-4; a ! says that it is more than 1e-5: the times are not of the same achievement.
 

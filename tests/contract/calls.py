@@ -136,7 +136,6 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "lars": [{"weight_decay": 0.1, "weight_decay_mask": matrices, "trust_ratio_mask": matrices, "nesterov": True}],
     "lbfgs": [
         {"learning_rate": 0.1, "memory_size": 1, "scale_init_precond": False, "linesearch": None},
-        {"linesearch": optax.scale_by_backtracking_linesearch(4, store_grad=True)},
     ],
     "lookahead": [{"reset_state": True}, {"sync_period": 1, "slow_step_size": 0.0}],
     "madgrad": [{"learning_rate": falling, "momentum": 0.0, "weight_decay": 0.1, "eps": 0.0}],
@@ -191,7 +190,6 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "scale_by_stddev": [{"bias_correction": True, "eps": 0.1, "initial_scale": 1.0}],
     "scale_by_trust_ratio": [{"min_norm": 0.1, "trust_coefficient": 0.01, "eps": 1e-3}],
     "scale_by_yogi": [{"eps": 0.0, "initial_accumulator_value": 0.0}],
-    "scale_by_zoom_linesearch": [{"initial_guess_strategy": "one", "max_learning_rate": 4.0, "approx_dec_rtol": None}],
     "schedule_free": [
         {"b1": 0.0},
         {"learning_rate": falling, "b1": 1.0, "state_dtype": "bfloat16"},

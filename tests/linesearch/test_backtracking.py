@@ -89,7 +89,7 @@ def test_number_of_evaluations_and_step_size(f: Any, start: Any, settings: dict[
             np.testing.assert_allclose(state.learning_rate, t, rtol=1e-12)
             assert (float(state.info.decrease_error) == 0) == enough
             taken = enough or float(f(x - t * jax.grad(f)(x))) <= float(f(x))
-            np.testing.assert_allclose(u, -(t if taken else 0) * jax.grad(f)(x), rtol=1e-12)
+            np.testing.assert_allclose(u, -t * jax.grad(f)(x) if taken else jnp.zeros_like(x), rtol=1e-12)
             x = x + u
             np.testing.assert_allclose(state.value, f(x), rtol=1e-12)
 

@@ -398,7 +398,7 @@ def test_each_device_for_itself(name: str, two: Mesh) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), mapped, one_by_one)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", ["zoom"])
 def test_all_devices_together(name: str, two: Mesh) -> None:
     """In `shard_map` each of two devices has half of the data, and both take the same steps."""
     rng = np.random.default_rng(0)

@@ -661,7 +661,12 @@ X0 = {"w": np.zeros(2), "n": np.float32(1)}
         (ValueError, "tol must be .*-1", X0, {"tol": -1.0}),
         (ValueError, "maxiter must be .*-1", X0, {"maxiter": -1}),
         (TypeError, "maxiter must be an integer.*10.0", X0, {"maxiter": 10.0}),
-        (ValueError, r"bounds cross.*\['w'\]", X0, {"bounds": ({"w": [0.0, 2.0], "n": 0.0}, 1.0)}),
+        (
+            ValueError,
+            r"bounds\[0\] is not at most bounds\[1\].*\['w'\]",
+            X0,
+            {"bounds": ({"w": [0.0, 2.0], "n": 0.0}, 1.0)},
+        ),
         (TypeError, r"bounds must be a pair \(lower, upper\), not 1.0", X0, {"bounds": 1.0}),
         (TypeError, r"bounds must be a pair \(lower, upper\)", X0, {"bounds": (0.0, 1.0, 2.0)}),
         (ValueError, r"bounds\[0\] is neither of the structure of x0", X0, {"bounds": ({"w": 0.0}, 1.0)}),

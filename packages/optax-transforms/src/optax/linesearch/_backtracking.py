@@ -25,7 +25,7 @@ from optax.core import (
     vary_like,
 )
 from optax.linesearch._fingerprint import fingerprint
-from optax.linesearch._objective import line_of, loop, value_and_stored_grad, with_derivatives
+from optax.linesearch._objective import kept_step_size, line_of, loop, value_and_stored_grad, with_derivatives
 from optax.transforms._precision import real_dtype
 
 __all__ = [
@@ -169,9 +169,10 @@ def scale_by_backtracking_linesearch(
             t = jnp.where(trial.steps == 0, trial.t, number(decrease_factor) * trial.t)
             value = fixed.f(fixed.at(t))
             error = jnp.maximum(value - bound - number(slope_rtol) * t * slope, 0)
-            return _Trial(trial.steps + 1, t, value, jnp.where(jnp.isfinite(value), error, jnp.inf))
+            finite = jnp.isfinite(value) & jnp.isfinite(error)
+            return _Trial(trial.steps + 1, t, value, jnp.where(finite, error, jnp.inf))
 
-        first = jnp.minimum(number(increase_factor) * number(state.learning_rate), number(max_learning_rate))
+        first = jnp.minimum(number(increase_factor) * kept_step_size(state), number(max_learning_rate))
         begin = _Trial(jnp.zeros([], jnp.int32), first, start, number(jnp.inf))
         last = jax.lax.stop_gradient(loop(unfinished, evaluate, vary_like(begin, (begin, slope))))
         if verbose:
@@ -180,7 +181,7 @@ def scale_by_backtracking_linesearch(
                 "slope {slope}; missed by {error}",
                 t=last.t, n=last.steps, before=start, after=last.value, slope=slope, error=last.error,
             )  # fmt: skip
-        taken = (last.error == 0) | (last.value <= start)
+        taken = (last.error == 0) | (last.value <= start) & jnp.isfinite(last.value)
         updates = line.step(jnp.where(taken, last.t, 0))
         reached = apply_updates(line.params, updates)
         if store_grad:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optax.core import Params, PyTree, Updates, apply_updates, has_value, over_leaves, require_params, scaled, tree
 from optax.transforms._loss import loss_of_step
@@ -33,8 +34,8 @@ class Line(NamedTuple):
     dtype: Any
 
     def step(self, t: jax.Array) -> Updates:
-        """t * d."""
-        return over_leaves(lambda d: scaled(d, t), self.updates)
+        """t * d, and 0 for t = 0 whatever d is."""
+        return over_leaves(lambda d: jnp.where(t > 0, scaled(d, t), 0), self.updates)
 
     def at(self, t: jax.Array) -> Params:
         """x + t * d, the very numbers that `apply_updates` makes of the updates that a search returns."""
@@ -95,6 +96,12 @@ def value_and_stored_grad(f: Callable[[Params], jax.Array], params: Params, slot
     """f and its gradient, as it is stored in a slot."""
     value, grad = jax.value_and_grad(f, allow_int=True)(params)
     return value, stored(grad, slot)
+
+
+def kept_step_size(state: Any) -> jax.Array:
+    """The step size of the last search; 1 where it has become too small to grow again."""
+    t = jnp.asarray(state.learning_rate)
+    return jnp.where(t > float(np.finfo(t.dtype).tiny), t, 1)
 
 
 def stored(grad: Updates, slot: PyTree) -> PyTree:

@@ -28,7 +28,7 @@ from optax.core import (
     vary_like,
 )
 from optax.linesearch._fingerprint import fingerprint
-from optax.linesearch._objective import line_of, stored, value_and_stored_grad, with_derivatives
+from optax.linesearch._objective import kept_step_size, line_of, stored, value_and_stored_grad, with_derivatives
 from optax.linesearch._search import Bracket, Point, Wolfe, search
 from optax.transforms._precision import real_dtype
 
@@ -172,8 +172,7 @@ def scale_by_zoom_linesearch(
         fixed = line.fixed()
         value, grad = jax.lax.stop_gradient((value, grad))
         largest = number(jnp.inf if max_learning_rate is None else max_learning_rate)
-        kept = number(state.learning_rate)
-        guess = jnp.minimum(number(1) if initial_guess_strategy == "one" else kept, largest)
+        guess = jnp.minimum(number(1) if initial_guess_strategy == "one" else kept_step_size(state), largest)
         start = Point(jnp.zeros_like(guess), value, fixed.slope(grad))
         wolfe = Wolfe(
             start,

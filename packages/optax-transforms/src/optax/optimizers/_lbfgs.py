@@ -135,20 +135,20 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
 
         def measure(g: jax.Array, S: jax.Array, Y: jax.Array, *rest: jax.Array) -> Any:
             x, last_x, last_g = rest[-3:]
-            s, y = x - last_x, g - last_g
-            new = jnp.stack([inner(s, y), inner(y, y), inner(s, g), inner(y, g), inner(s, s), inner(g, g)])
-            return g, S, Y, jnp.stack([_products(S, y), _products(Y, y), _products(S, g), _products(Y, g)]), new
+            new = jnp.stack([x - last_x, g - last_g, g])
+            of_memory = [_products(A, v) for v in new[1:] for A in (S, Y)]
+            return g, S, Y, jnp.stack(of_memory), jnp.stack([_products(new, v) for v in new])
 
-        sums = _zeros_each(updates, (4, m), dtype), _zeros_each(updates, (6,), dtype)
+        sums = _zeros_each(updates, (4, m), dtype), _zeros_each(updates, (3, 3), dtype)
         slots = state.diff_params_memory, state.diff_updates_memory, *sums
         _, S, Y, *sums = over_leaves(measure, updates, summaries=slots, reads=before)
-        of_memory, of_new = _sum_of(sums[0], (4, m), dtype), _sum_of(sums[1], (6,), dtype)
-        sy, yy, _, _, ss, gg = of_new
+        of_memory, of_new = _sum_of(sums[0], (4, m), dtype), _sum_of(sums[1], (3, 3), dtype)
+        (ss, sy, sg), (_, yy, yg), (_, _, gg) = of_new
         curved = (state.count > 0) & (sy > np.finfo(dtype).eps * jnp.sqrt(ss) * jnp.sqrt(yy))
         # What is not finite is not remembered. It takes all products to know: so the memory is read before it is
         # written, and XLA need not copy it.
         is_pair = curved & jnp.all(jnp.isfinite(of_memory)) & jnp.all(jnp.isfinite(of_new))
-        Sy, Yy, Sg, Yg = jnp.where(here[None], jnp.where(is_pair, of_new[:4], 0)[:, None], of_memory)
+        Sy, Yy, Sg, Yg = jnp.where(here[None], jnp.stack([sy, yy, sg, yg])[:, None], of_memory)
 
         def remember(
             g: jax.Array, S: jax.Array, Y: jax.Array, x: jax.Array, last_x: jax.Array, last_g: jax.Array
@@ -157,6 +157,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             return g, _replaced(S, s, place), _replaced(Y, y, place)
 
         _, S, Y = over_leaves(remember, updates, summaries=(S, Y), reads=before)
+        Sy, Yy = jnp.where(is_pair, Sy, 0), jnp.where(is_pair, Yy, 0)
+        Sg, Yg = jnp.where(here & ~is_pair, 0, Sg), jnp.where(here & ~is_pair, 0, Yg)
         weight = jnp.where(is_pair, quotient(jnp.ones_like(sy), sy), 0)
         if state.products_memory is None:
             inverse_R, YY, *_ = _among(None, updates, S, Y, ages, dtype)
@@ -260,8 +262,6 @@ def _products(A: jax.Array, x: jax.Array) -> jax.Array:
     def contracted(A: jax.Array, x: jax.Array) -> jax.Array:
         return jnp.tensordot(jnp.conj(A), x, axes=(axes, tuple(range(x.ndim))), precision="highest").real
 
-    if x.size < _SMALL:
-        return jnp.sum((jnp.conj(A) * x[None]).real, axes)
     return on_any_mesh(contracted, A, x, like=None)
 
 

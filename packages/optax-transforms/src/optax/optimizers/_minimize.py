@@ -28,6 +28,7 @@ from optax.core import (
     tree,
     with_extra_args_support,
 )
+from optax.linesearch import ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState
 from optax.linesearch._objective import compiled_loop, with_derivatives
 from optax.linesearch._value_and_grad import ends_with_search, if_else, is_reached, state_of_search
 from optax.optimizers._lbfgs import lbfgs
@@ -54,7 +55,8 @@ class MinimizeStatus(enum.IntEnum):
 _MESSAGES = {
     MinimizeStatus.CONVERGED: "converged: the norm of the gradient is at most tol",
     MinimizeStatus.STALLED: f"the value has not changed in {_PATIENCE} iterations, at the precision of its dtype",
-    MinimizeStatus.NO_DECREASE: "the line search found no step that decreases the function",
+    MinimizeStatus.NO_DECREASE: "the line search found no step that decreases the function: rounding hides any further "
+    "decrease, or the gradient is not that of the function",
     MinimizeStatus.MAX_ITERATIONS: "stopped after maxiter iterations",
     MinimizeStatus.NOT_FINITE: "the value or the gradient is infinite or no number",
     MinimizeStatus.STOPPED: "stopped by the callback",
@@ -82,7 +84,8 @@ class MinimizeResult(NamedTuple):
       value: scalar, the function there.
       grad_norm: scalar, the Euclidean norm of the gradient there; within bounds, of what they leave of it.
       iterations: int32 scalar, number of updates.
-      evaluations: int32 scalar, how often the function was evaluated, with or without its gradient.
+      evaluations: int32 scalar, how often the function was evaluated, with or without its gradient (not counting the
+        auxiliary data, which are computed at the end).
       status: int32 scalar, a `MinimizeStatus`.
       aux: auxiliary data of the function there, None without `has_aux`.
       history: a `MinimizeHistory`, None without `history`.
@@ -159,10 +162,10 @@ def minimize(
       tol: scalar >= 0; done when the Euclidean norm of the gradient is at most this. A method with a line search is
         done too when the value no longer changes.
       maxiter: integer >= 0, number of updates at most.
-      bounds: pair (lower, upper) of scalars, or of trees of the structure of `x0`, or prefixes of it, that broadcast to
-        its leaves; None, in the place of either or of a part, for no bound. Real parameters only. L-BFGS takes its
-        steps among the parameters that the bounds leave free, and evaluates the function where the bounds cut its line
-        off; other methods are projected after each update.
+      bounds: pair (lower, upper) of scalars, or of trees of the structure of `x0`, or prefixes of it, each entry a
+        scalar or of the shape of its leaf; None, in the place of either or of a part, for no bound. Real parameters
+        only. L-BFGS takes its steps among the parameters that the bounds leave free, and evaluates the function where
+        the bounds cut its line off; other methods are projected after each update.
       projection: function from the parameters to the nearest ones of a convex set (`optax.projections` has many),
         applied after each update; for methods without a line search.
       has_aux: whether `fun` returns a pair.
@@ -184,46 +187,48 @@ def minimize(
       Nocedal, Wright, "Numerical optimization", second edition, 2006, chapter 7.
       Gafni, Bertsekas, "Two-metric projection methods for constrained optimization", 1984 (for the bounds).
     """
-    method = _LBFGS if method is None else checked_transformation("method", method)
+    if method is not None:
+        method = checked_transformation("method", method)
     check_hyperparameter("tol", tol, least=0)
     maxiter = check_integer("maxiter", maxiter, least=0)
     if not callable(fun):
         raise TypeError(f"fun must be a function, not {fun!r}")
     _check_floating(x0)
-    x0 = jax.tree.map(jnp.asarray, x0)
+    x0 = jax.tree.map(_strong, x0)
     if bounds is not None and projection is not None:
         raise ValueError("bounds and projection cannot both be given")
     limits = None if bounds is None else _limits(bounds, x0)
     if progress:
         callback = _Bar(callback, maxiter)
-    number = next(_numbers)
+    number = -1
     if callback is not None:
+        number = next(_numbers)
         _callbacks[number] = callback
-    result: MinimizeResult = _run(
-        x0,
-        args,
-        limits,
-        jnp.asarray(tol, real_dtype(x0)),
-        jnp.asarray(maxiter, jnp.int32),
-        jnp.asarray(number, jnp.int32),
-        fun=fun,
-        method=method,
-        projection=projection,
-        has_aux=has_aux,
-        recorded=maxiter + 1 if history else 0,
-        calls=callback is not None,
-    )
-    if callback is not None and not isinstance(result.value, jax.core.Tracer):
-        result.value.block_until_ready()
-        del _callbacks[number]
-        if isinstance(callback, _Bar):
-            callback.bar.close()
-        if error := _errors.pop(number, None):
-            raise error
+    try:
+        result: MinimizeResult = _run(
+            x0,
+            args,
+            limits,
+            tol if isinstance(tol, jax.core.Tracer) else np.asarray(tol, real_dtype(x0)),
+            np.int32(maxiter),
+            np.int32(number),
+            fun=fun,
+            method=method,
+            projection=projection,
+            has_aux=has_aux,
+            recorded=maxiter + 1 if history else 0,
+            calls=callback is not None,
+        )
+        if isinstance(result.value, jax.core.Tracer):
+            return result  # the callback will be called when that program runs
+        if callback is not None:
+            result.value.block_until_ready()
+    except BaseException:
+        _forget(number)
+        raise
+    if error := _forget(number):
+        raise error
     return result
-
-
-_LBFGS = lbfgs()
 
 
 @functools.partial(jax.jit, static_argnames=("fun", "method", "projection", "has_aux", "recorded", "calls"))
@@ -231,18 +236,19 @@ def _run(
     x0: Params,
     args: tuple[Any, ...],
     limits: tuple[PyTree, PyTree] | None,
-    tol: jax.Array,
-    maxiter: jax.Array,
-    number: jax.Array,
+    tol: Any,
+    maxiter: Any,
+    number: Any,
     *,
     fun: Callable[..., Any],
-    method: GradientTransformation,
+    method: GradientTransformation | None,
     projection: Callable[[Params], Params] | None,
     has_aux: bool,
     recorded: int,
     calls: bool,
 ) -> MinimizeResult:
-    tx = with_extra_args_support(method)
+    tx = with_extra_args_support(lbfgs() if method is None else method)
+    tol = jnp.asarray(tol, real_dtype(x0))
     searches = state_of_search(jax.eval_shape(tx.init, x0)) is not None
     if searches and projection is not None:
         raise ValueError("projection is for methods without a line search (optax.sgd, say); bounds are for all")
@@ -279,8 +285,8 @@ def _run(
             return None
         return MinimizeHistory(*(column.at[k].set(x) for column, x in zip(history, numbers, strict=True)))
 
-    def update(run: _Run, state: Any) -> tuple[Params, jax.Array, Updates, jax.Array, Any]:
-        """The next parameters, value and gradient there, the number of evaluations, and the state."""
+    def update(run: _Run, state: Any) -> tuple[Params, jax.Array, Updates, jax.Array, Any, bool]:
+        """The next parameters, value and gradient there, how many evaluations, the state, and whether all is finite."""
         g = tree.conj(run.grad)
         within = {} if limits is None else {"free": free(run.params, run.grad)}
         u, state = tx.update(g, state, run.params, value=run.value, grad=g, value_fn=value_fn, **within)
@@ -295,10 +301,14 @@ def _run(
             known = is_reached(found, x)
         value, grad = if_else(known, lambda: (found.value, found.grad), lambda: differentiate(x))
         evaluations = jnp.where(known, 0, 1) + (found.info.num_linesearch_steps if searches else 0)
-        return x, value, grad, evaluations, state
+        if isinstance(found, ScaleByBacktrackingLinesearchState) and found.grad is not None:
+            evaluations = evaluations + 1  # with the gradient, where the search has ended
+        # A zoom search goes nowhere where value or slope is not finite.
+        is_finite = known is True and isinstance(found, ScaleByZoomLinesearchState)
+        return x, value, grad, evaluations, state, is_finite
 
     def iterate(run: _Run, state: Any) -> tuple[_Run, Any]:
-        x, value, grad, evaluations, state = update(run, state)
+        x, value, grad, evaluations, state, is_finite = update(run, state)
         k = run.iterations + 1
         size = norm(x, grad)
         better = value < run.best - float(np.finfo(value.dtype).eps) * jnp.abs(run.best)
@@ -310,7 +320,7 @@ def _run(
             (searches & (unchanged >= _PATIENCE), MinimizeStatus.STALLED),
             (k >= maxiter, MinimizeStatus.MAX_ITERATIONS),
         )
-        if not searches:  # a line search goes nowhere where it is not finite
+        if not is_finite:
             good = status != MinimizeStatus.NOT_FINITE
             before = run.params, run.value, run.grad, run.norm
             x, value, grad, size = tree.where(good, (x, value, grad, size), before)
@@ -446,6 +456,11 @@ def _scalar(returned: Any, has_aux: bool, dtype: Any) -> jax.Array:
     return jnp.asarray(value, dtype)
 
 
+def _strong(x: Any) -> jax.Array:
+    """x as an array of a strong type: a number, and an array made of it, are then one program."""
+    return x if isinstance(x, jax.Array) and not x.weak_type else jnp.asarray(x, jnp.result_type(x))
+
+
 def _check_floating(x0: Params) -> None:
     for path, x in tree_leaves_with_path(x0):
         if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
@@ -462,7 +477,10 @@ def _limits(bounds: Any, x0: Params) -> tuple[PyTree, PyTree]:
 
     def limit(i: int, default: float) -> PyTree:
         def on_leaf(bound: Any, x: jax.Array) -> jax.Array:
-            return jnp.broadcast_to(jnp.asarray(default if bound is None else bound, x.dtype), x.shape)
+            limit = jnp.asarray(default if bound is None else bound, x.dtype)
+            if limit.shape not in ((), x.shape):
+                raise ValueError(f"bounds[{i}] has the shape {limit.shape} where x0 has {x.shape}")
+            return jnp.broadcast_to(limit, x.shape)
 
         def on_entry(path: Any, bound: Any, part: PyTree) -> PyTree:
             return jax.tree.map(lambda x: on_leaf(bound, x), part)
@@ -471,9 +489,9 @@ def _limits(bounds: Any, x0: Params) -> tuple[PyTree, PyTree]:
         return map_prefix(on_entry, bounds[i], x0, complaint, lambda x: x is None)
 
     lower, upper = limit(0, -jnp.inf), limit(1, jnp.inf)
-    for path, crossed in tree_leaves_with_path(jax.tree.map(lambda a, b: jnp.any(a > b), lower, upper)):
-        if not isinstance(crossed, jax.core.Tracer) and crossed:
-            raise ValueError(f"bounds cross: a lower one is above the upper one at {keystr(path) or 'the root'}")
+    for path, fit in tree_leaves_with_path(jax.tree.map(lambda a, b: jnp.all(a <= b), lower, upper)):
+        if not isinstance(fit, jax.core.Tracer) and not fit:
+            raise ValueError(f"bounds[0] is not at most bounds[1] everywhere at {keystr(path) or 'the root'}")
     return lower, upper
 
 
@@ -491,6 +509,14 @@ def _call(number: Any, result: MinimizeResult) -> Any:
     except BaseException as error:  # raised by `minimize`, when the program has ended
         _errors[int(number)] = error
         return np.bool_(True)
+
+
+def _forget(number: int) -> BaseException | None:
+    """Close the bar of a callback that will not be called again; what it has raised."""
+    callback = _callbacks.pop(number, None)
+    if isinstance(callback, _Bar):
+        callback.bar.close()
+    return _errors.pop(number, None)
 
 
 class _Bar:
