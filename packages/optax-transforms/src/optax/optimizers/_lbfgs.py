@@ -26,6 +26,7 @@ from optax.core import (
     copy_slot,
     has_value,
     identity,
+    new_scalar,
     new_slot,
     over_leaves,
     require_params,
@@ -56,7 +57,10 @@ class ScaleByLBFGSState(NamedTuple):
       diff_updates_memory: tree of arrays (m, *shape), the changes y of the gradients, in the same order.
       weights_memory: array (m,), 1 / <s, y> in the same order; 0 where there is no pair.
       products_memory: array (2, m, m): R^-1, where R has <s_i, y_j> for s_i not younger than y_j and else 0, and
-        <y_i, y_j>, in the same order. None to have them computed from the memory.
+        <y_i, y_j>, in the same order.
+      scale: scalar, <s, y> / <y, y> of the newest pair; 0 before there is one.
+
+    The last two follow from the memory: None has them computed from it.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count; existing code reads state.count
@@ -66,6 +70,7 @@ class ScaleByLBFGSState(NamedTuple):
     diff_updates_memory: PyTree
     weights_memory: jax.Array
     products_memory: jax.Array | None = None
+    scale: jax.Array | None = None
 
 
 @transformation
@@ -115,6 +120,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             diff_updates_memory=memory(),
             weights_memory=vary_like(jnp.zeros((m,), dtype), params),
             products_memory=vary_like(jnp.zeros((2, m, m), dtype), params),
+            scale=new_scalar(0, dtype, params),
         )
 
     def update(
@@ -145,9 +151,9 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         of_memory, of_new = _sum_of(sums[0], (4, m), dtype), _sum_of(sums[1], (3, 3), dtype)
         (ss, sy, sg), (_, yy, yg), (_, _, gg) = of_new
         curved = (state.count > 0) & (sy > np.finfo(dtype).eps * jnp.sqrt(ss) * jnp.sqrt(yy))
-        # What is not finite is not remembered. It takes all products to know: so the memory is read before it is
+        # What is not finite is not remembered. That takes all the products to know: so the memory is read before it is
         # written, and XLA need not copy it.
-        is_pair = curved & jnp.all(jnp.isfinite(of_memory)) & jnp.all(jnp.isfinite(of_new))
+        is_pair = curved & jnp.isfinite(ss) & jnp.isfinite(yy) & jnp.isfinite(jnp.sum(of_memory))
         Sy, Yy, Sg, Yg = jnp.where(here[None], jnp.stack([sy, yy, sg, yg])[:, None], of_memory)
 
         def remember(
@@ -159,17 +165,19 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         _, S, Y = over_leaves(remember, updates, summaries=(S, Y), reads=before)
         Sy, Yy = jnp.where(is_pair, Sy, 0), jnp.where(is_pair, Yy, 0)
         Sg, Yg = jnp.where(here & ~is_pair, 0, Sg), jnp.where(here & ~is_pair, 0, Yg)
-        weight = jnp.where(is_pair, quotient(jnp.ones_like(sy), sy), 0)
-        if state.products_memory is None:
-            inverse_R, YY, *_ = _among(None, updates, S, Y, ages, dtype)
+        if state.products_memory is None or state.scale is None:
+            inverse_R, YY, _, _, _, newest = _among(None, updates, S, Y, ages, dtype)
         else:
             inverse_R, YY = state.products_memory
+            newest = state.scale
+        weight = jnp.where(is_pair, quotient(jnp.ones_like(sy), sy), 0)
         inverse_R = _bordered(inverse_R, Sy, weight, here)
         YY = jnp.where(here[:, None], Yy[None], jnp.where(here[None], Yy[:, None], YY))
-        known = inverse_R, YY, Sg, Yg, gg
+        newest = jnp.where(is_pair, quotient(sy, yy), newest)
+        known: tuple[jax.Array, ...] = inverse_R, YY, Sg, Yg, gg, newest
         if free is not None:
             known = _among(free, updates, S, Y, ages, dtype)
-        a, b, gamma = _coefficients(*known, ages, scale_init_precond)
+        a, b, gamma = _coefficients(*known, scale_init_precond=scale_init_precond)
 
         def combine(g: jax.Array, S: jax.Array, Y: jax.Array, *mask: jax.Array) -> Any:
             d = scaled(g, gamma) + _combination(a, S) + _combination(b, Y)
@@ -184,6 +192,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             diff_updates_memory=Y,
             weights_memory=_replaced(jnp.asarray(state.weights_memory), weight, place),
             products_memory=jnp.stack([inverse_R, YY]),
+            scale=newest,
         )
 
     return GradientTransformationExtraArgs(init, update)
@@ -205,27 +214,22 @@ def _coefficients(
     Sg: jax.Array,
     Yg: jax.Array,
     gg: jax.Array,
-    ages: jax.Array,
+    newest: jax.Array,
+    *,
     scale_init_precond: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """a, b and gamma of H * g = gamma * g + S * a + Y * b. Where there is no pair, all products are 0."""
-    weights = jnp.diag(inverse_R)
-    D = quotient(jnp.ones_like(weights), weights)
     gamma = jnp.ones_like(gg)
     if scale_init_precond:
-        ages = jnp.where(weights > 0, ages, len(ages))
-        newest = ages == jnp.min(ages)
-        by_pair = jnp.max(jnp.where(newest, quotient(D, jnp.diag(YY)), 0))
-        gamma = jnp.where(by_pair > 0, by_pair, 1 / jnp.maximum(safe_sqrt(gg), 1))
+        gamma = jnp.where(newest > 0, newest, 1 / jnp.maximum(safe_sqrt(gg), 1))
+    D = quotient(jnp.ones_like(Sg), jnp.diag(inverse_R))
     p = jnp.sum(inverse_R * Sg[None], 1)
     q = D * p + gamma * (jnp.sum(YY * p[None], 1) - Yg)
     return jnp.sum(inverse_R * q[:, None], 0), -gamma * p, gamma
 
 
-def _among(
-    free: PyTree, updates: Updates, S: PyTree, Y: PyTree, ages: jax.Array, dtype: Any
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
-    """R^-1, Y^T Y, S^T g, Y^T g and <g, g>, of the free parameters alone, or of all."""
+def _among(free: PyTree, updates: Updates, S: PyTree, Y: PyTree, ages: jax.Array, dtype: Any) -> tuple[jax.Array, ...]:
+    """R^-1, Y^T Y, S^T g, Y^T g, <g, g> and the scale of the newest pair, in the free parameters alone, or in all."""
     m = len(ages)
 
     def measure(g: jax.Array, S: jax.Array, Y: jax.Array, _: Any, __: Any, *mask: jax.Array) -> Any:
@@ -249,7 +253,9 @@ def _among(
         return _bordered(inverse_R, Sy, weight, here)
 
     inverse_R = jax.lax.fori_loop(0, m, add, jnp.zeros((m, m), dtype))
-    return inverse_R, YY, Sg, Yg, _sum_of(squares, (), dtype)
+    is_newest = is_pair & (ages == jnp.min(jnp.where(is_pair, ages, m)))
+    newest = jnp.sum(jnp.where(is_newest, quotient(jnp.diag(SY), jnp.diag(YY)), 0))
+    return inverse_R, YY, Sg, Yg, _sum_of(squares, (), dtype), newest
 
 
 _SMALL = 2**12  # elements: in smaller arrays the call of a matrix product takes longer than what it computes

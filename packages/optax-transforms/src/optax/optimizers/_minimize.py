@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from jax.tree_util import keystr, tree_leaves_with_path
 
 from optax.core import (
     GradientTransformation,
+    GradientTransformationExtraArgs,
     Numeric,
     Params,
     PyTree,
@@ -31,8 +31,9 @@ from optax.core import (
 from optax.linesearch import ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState
 from optax.linesearch._objective import compiled_loop, with_derivatives
 from optax.linesearch._value_and_grad import ends_with_search, if_else, is_reached, state_of_search
+from optax.optimizers import _minimize_callbacks as callbacks
 from optax.optimizers._lbfgs import lbfgs
-from optax.transforms._mask import map_prefix
+from optax.optimizers._minimize_region import Region, bounds_for
 from optax.transforms._precision import real_dtype
 
 __all__ = ["MinimizeHistory", "MinimizeResult", "MinimizeStatus", "minimize"]
@@ -111,21 +112,6 @@ class MinimizeResult(NamedTuple):
         return _MESSAGES[MinimizeStatus(int(self.status))]
 
 
-class _Run(NamedTuple):
-    """Where the driver is."""
-
-    params: Params
-    value: jax.Array
-    grad: Updates
-    norm: jax.Array
-    iterations: jax.Array
-    evaluations: jax.Array
-    status: jax.Array
-    best: jax.Array
-    unchanged: jax.Array  # iterations since the best value
-    history: MinimizeHistory | None
-
-
 def minimize(
     fun: Callable[..., Any],
     x0: Params,
@@ -197,13 +183,10 @@ def minimize(
     x0 = jax.tree.map(_strong, x0)
     if bounds is not None and projection is not None:
         raise ValueError("bounds and projection cannot both be given")
-    limits = None if bounds is None else _limits(bounds, x0)
+    limits = None if bounds is None else bounds_for(x0, bounds)
     if progress:
-        callback = _Bar(callback, maxiter)
-    number = -1
-    if callback is not None:
-        number = next(_numbers)
-        _callbacks[number] = callback
+        callback = callbacks.Bar(callback, maxiter)
+    number = callbacks.register(callback)
     try:
         result: MinimizeResult = _run(
             x0,
@@ -224,9 +207,9 @@ def minimize(
         if callback is not None:
             result.value.block_until_ready()
     except BaseException:
-        _forget(number)
+        callbacks.forget(number)
         raise
-    if error := _forget(number):
+    if error := callbacks.forget(number):
         raise error
     return result
 
@@ -247,149 +230,191 @@ def _run(
     recorded: int,
     calls: bool,
 ) -> MinimizeResult:
+    """The whole run, to be compiled."""
+    dtype = real_dtype(x0)
     tx = with_extra_args_support(lbfgs() if method is None else method)
-    tol = jnp.asarray(tol, real_dtype(x0))
     searches = state_of_search(jax.eval_shape(tx.init, x0)) is not None
     if searches and projection is not None:
         raise ValueError("projection is for methods without a line search (optax.sgd, say); bounds are for all")
 
-    lower, upper = (None, None) if limits is None else limits
-
-    def inside(x: Params) -> Params:
-        if limits is not None:
-            return jax.tree.map(_clipped, x, lower, upper)
-        return x if projection is None else tree.cast_like(projection(x), x)
-
     def f(x: Params) -> jax.Array:
-        return _scalar(fun(x, *args), has_aux, tol.dtype)
+        return _scalar(fun(x, *args), has_aux, dtype)
 
-    def along_bounds(x: Params) -> jax.Array:
-        return f(inside(x))
+    def ask(point: _Point) -> jax.Array:
+        stop: jax.Array = io_callback(callbacks.call, jnp.zeros((), bool), number, _result(point, None))
+        return stop
 
-    value_fn = f if limits is None else along_bounds
-    differentiate = jax.value_and_grad(f)
-
-    def free(x: Params, g: Updates) -> PyTree:
-        """Where the bounds allow a step downhill."""
-        return jax.tree.map(lambda x, g, a, b: ~((x <= a) & (g > 0) | (x >= b) & (g < 0)), x, g, lower, upper)
-
-    def norm(x: Params, g: Updates) -> jax.Array:
-        if limits is not None:
-            g = jax.tree.map(lambda g, is_free: jnp.where(is_free, g, 0), g, free(x, g))
-        if projection is not None:
-            g = tree.sub(x, inside(tree.sub(x, tree.conj(g))))
-        return tree.norm(g)
-
-    def recorded_in(history: MinimizeHistory | None, k: jax.Array, *numbers: jax.Array) -> MinimizeHistory | None:
-        if history is None:
-            return None
-        return MinimizeHistory(*(column.at[k].set(x) for column, x in zip(history, numbers, strict=True)))
-
-    def update(run: _Run, state: Any) -> tuple[Params, jax.Array, Updates, jax.Array, Any, bool]:
-        """The next parameters, value and gradient there, how many evaluations, the state, and whether all is finite."""
-        g = tree.conj(run.grad)
-        within = {} if limits is None else {"free": free(run.params, run.grad)}
-        u, state = tx.update(g, state, run.params, value=run.value, grad=g, value_fn=value_fn, **within)
-        free_x = apply_updates(run.params, u)
-        x = inside(free_x)
-        found = state_of_search(state)
-        if found is None or found.grad is None:
-            known: bool | jax.Array = False
-        elif ends_with_search(state):
-            known = limits is None or ~_differ(x, free_x)
-        else:
-            known = is_reached(found, x)
-        value, grad = if_else(known, lambda: (found.value, found.grad), lambda: differentiate(x))
-        evaluations = jnp.where(known, 0, 1) + (found.info.num_linesearch_steps if searches else 0)
-        if isinstance(found, ScaleByBacktrackingLinesearchState) and found.grad is not None:
-            evaluations = evaluations + 1  # with the gradient, where the search has ended
-        # A zoom search goes nowhere where value or slope is not finite.
-        is_finite = known is True and isinstance(found, ScaleByZoomLinesearchState)
-        return x, value, grad, evaluations, state, is_finite
-
-    def iterate(run: _Run, state: Any) -> tuple[_Run, Any]:
-        x, value, grad, evaluations, state, is_finite = update(run, state)
-        k = run.iterations + 1
-        size = norm(x, grad)
-        better = value < run.best - float(np.finfo(value.dtype).eps) * jnp.abs(run.best)
-        unchanged = jnp.where(better, 0, run.unchanged + 1)
-        status = _first(
-            (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
-            (size <= tol, MinimizeStatus.CONVERGED),
-            (searches & (value == run.value) & (size == run.norm), MinimizeStatus.NO_DECREASE),  # it has not moved
-            (searches & (unchanged >= _PATIENCE), MinimizeStatus.STALLED),
-            (k >= maxiter, MinimizeStatus.MAX_ITERATIONS),
-        )
-        if not is_finite:
-            good = status != MinimizeStatus.NOT_FINITE
-            before = run.params, run.value, run.grad, run.norm
-            x, value, grad, size = tree.where(good, (x, value, grad, size), before)
-        run = _Run(
-            params=x,
-            value=value,
-            grad=grad,
-            norm=size,
-            iterations=k,
-            evaluations=run.evaluations + evaluations,
-            status=status,
-            best=jnp.where(better, value, run.best),
-            unchanged=unchanged,
-            history=recorded_in(run.history, k, value, size),
-        )
-        if calls:
-            stop = io_callback(_call, jnp.zeros((), bool), number, _result(run, None))
-            run = run._replace(
-                status=jnp.where(stop & (status == MinimizeStatus.RUNNING), int(MinimizeStatus.STOPPED), status)
-            )
-        return run, state
-
-    def phase(run: _Run) -> _Run:
-        """Iterations with a state of their own, until one of them is the last or cannot go on."""
-        begun = run.iterations
-        run, _ = compiled_loop(
-            lambda c: c[0].status == MinimizeStatus.RUNNING, lambda c: iterate(*c), (run, tx.init(run.params))
-        )
-        # What the state remembers may have led astray: a fresh one begins with a step along the gradient.
-        again = (run.status == MinimizeStatus.NO_DECREASE) & (run.iterations > begun + 1) & (run.iterations < maxiter)
-        return run._replace(status=jnp.where(again, int(MinimizeStatus.RUNNING), run.status))
-
-    def solve(x: Params) -> _Run:
-        x = inside(x)
-        value, grad = differentiate(x)
-        size = norm(x, grad)
-        zero = jnp.zeros([], jnp.int32)
-        blank = MinimizeHistory(*(jnp.full(recorded, jnp.nan, value.dtype) for _ in range(2))) if recorded else None
-        status = _first(
-            (~(jnp.isfinite(value) & jnp.isfinite(size)), MinimizeStatus.NOT_FINITE),
-            (size <= tol, MinimizeStatus.CONVERGED),
-            (maxiter <= 0, MinimizeStatus.MAX_ITERATIONS),
-        )
-        history = recorded_in(blank, zero, value, size)
-        run = _Run(x, value, grad, size, zero, zero + 1, status, value, zero, history)
-        run = compiled_loop(lambda run: run.status == MinimizeStatus.RUNNING, phase, run)
-        return run
-
-    def residual(x: Params) -> PyTree:
-        """What is 0 at a minimum, for derivatives of the minimum by the arguments."""
-        g = jax.grad(f)(x)
-        if limits is not None:
-            return jax.tree.map(
-                lambda x, g, a, b, is_free: jnp.where(is_free, g, x - jnp.where(g > 0, a, b)),
-                x,
-                g,
-                lower,
-                upper,
-                free(x, g),
-            )
-        return g if projection is None else tree.sub(x, inside(tree.sub(x, g)))
-
-    run = jax.lax.stop_gradient(solve(x0))
+    task = _Task(
+        f,
+        Region(limits, projection),
+        tx,
+        searches,
+        jnp.asarray(tol, dtype),
+        jnp.asarray(maxiter),
+        ask if calls else None,
+    )
+    point = jax.lax.stop_gradient(_solve(task, x0, recorded))
     if not any(jnp.iscomplexobj(x) for x in jax.tree.leaves(x0)):
-        # The residual is the gradient of something only if nothing holds it back.
-        symmetric = limits is None and projection is None
-        x = _root(residual, run.params, symmetric)
-        run = run._replace(params=x, value=with_derivatives(f, x, run.value))
-    return _result(run, fun(run.params, *args)[1] if has_aux else None)
+        x = _root(lambda x: task.region.residual(x, jax.grad(f)(x)), point.params, task.region.is_everything)
+        point = point._replace(params=x, value=with_derivatives(f, x, point.value))
+    return _result(point, fun(point.params, *args)[1] if has_aux else None)
+
+
+class _Task(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+      f: the function.
+      region: where its arguments may be.
+      tx: the method.
+      searches: whether that contains a line search.
+      tol: of the norm of the gradient.
+      maxiter: number of iterations at most.
+      ask: whether the callback asks for the end; None if there is none.
+    """
+
+    f: Callable[[Params], jax.Array]
+    region: Region
+    tx: GradientTransformationExtraArgs
+    searches: bool
+    tol: jax.Array
+    maxiter: jax.Array
+    ask: Callable[[_Point], jax.Array] | None
+
+
+class _Point(NamedTuple):
+    """Where the run is."""
+
+    params: Params
+    value: jax.Array
+    grad: Updates
+    norm: jax.Array
+    iterations: jax.Array
+    evaluations: jax.Array
+    status: jax.Array
+    best: jax.Array
+    unchanged: jax.Array  # iterations since the best value
+    history: MinimizeHistory | None
+
+
+def _result(point: _Point, aux: PyTree) -> MinimizeResult:
+    p = point
+    return MinimizeResult(p.params, p.value, p.norm, p.iterations, p.evaluations, p.status, aux, p.history)
+
+
+def _solve(task: _Task, x: Params, recorded: int) -> _Point:
+    """Where the run that begins at x ends."""
+    x = task.region.nearest(x)
+    value, grad = jax.value_and_grad(task.f)(x)
+    norm = task.region.gradient_norm(x, grad)
+    zero = jnp.zeros([], jnp.int32)
+    blank = MinimizeHistory(*(jnp.full(recorded, jnp.nan, value.dtype) for _ in range(2))) if recorded else None
+    status = _first(
+        (~(jnp.isfinite(value) & jnp.isfinite(norm)), MinimizeStatus.NOT_FINITE),
+        (norm <= task.tol, MinimizeStatus.CONVERGED),
+        (task.maxiter <= 0, MinimizeStatus.MAX_ITERATIONS),
+    )
+    history = _recorded(blank, zero, value, norm)
+    point = _Point(x, value, grad, norm, zero, zero + 1, status, value, zero, history)
+    return compiled_loop(_is_running, functools.partial(_phase, task), point)
+
+
+def _is_running(point: _Point) -> jax.Array:
+    return point.status == MinimizeStatus.RUNNING
+
+
+def _phase(task: _Task, point: _Point) -> _Point:
+    """Iterations with a state of their own, until one of them is the last or cannot go on."""
+    begun = point.iterations
+    start = point, task.tx.init(point.params)
+    point, _ = compiled_loop(lambda c: _is_running(c[0]), lambda c: _iterate(task, *c), start)
+    # What the state remembers may have led astray: a fresh one begins with a step along the gradient.
+    failed = point.status == MinimizeStatus.NO_DECREASE
+    again = failed & (point.iterations > begun + 1) & (point.iterations < task.maxiter)
+    return point._replace(status=jnp.where(again, int(MinimizeStatus.RUNNING), point.status))
+
+
+def _iterate(task: _Task, point: _Point, state: Any) -> tuple[_Point, Any]:
+    """One update."""
+    x, value, grad, evaluations, state, is_finite = _moved(task, point, state)
+    k = point.iterations + 1
+    norm = task.region.gradient_norm(x, grad)
+    better = value < point.best - float(np.finfo(value.dtype).eps) * jnp.abs(point.best)
+    unchanged = jnp.where(better, 0, point.unchanged + 1)
+    stays = (value == point.value) & (norm == point.norm)
+    status = _first(
+        (~(jnp.isfinite(value) & jnp.isfinite(norm)), MinimizeStatus.NOT_FINITE),
+        (norm <= task.tol, MinimizeStatus.CONVERGED),
+        (task.searches & stays, MinimizeStatus.NO_DECREASE),
+        (task.searches & (unchanged >= _PATIENCE), MinimizeStatus.STALLED),
+        (k >= task.maxiter, MinimizeStatus.MAX_ITERATIONS),
+    )
+    if not is_finite:
+        good = status != MinimizeStatus.NOT_FINITE
+        before = point.params, point.value, point.grad, point.norm
+        x, value, grad, norm = tree.where(good, (x, value, grad, norm), before)
+    point = _Point(
+        params=x,
+        value=value,
+        grad=grad,
+        norm=norm,
+        iterations=k,
+        evaluations=point.evaluations + evaluations,
+        status=status,
+        best=jnp.where(better, value, point.best),
+        unchanged=unchanged,
+        history=_recorded(point.history, k, value, norm),
+    )
+    if task.ask is not None:
+        stopped = task.ask(point) & _is_running(point)
+        point = point._replace(status=jnp.where(stopped, int(MinimizeStatus.STOPPED), status))
+    return point, state
+
+
+def _moved(task: _Task, point: _Point, state: Any) -> tuple[Params, jax.Array, Updates, jax.Array, Any, bool]:
+    """The next parameters, value and gradient there, how many evaluations, the state, and whether all is finite."""
+    region, g = task.region, tree.conj(point.grad)
+
+    def value_fn(x: Params) -> jax.Array:
+        return task.f(x if region.bounds is None else region.nearest(x))
+
+    within = {} if region.bounds is None else {"free": region.free(point.params, point.grad)}
+    u, state = task.tx.update(g, state, point.params, value=point.value, grad=g, value_fn=value_fn, **within)
+    anywhere = apply_updates(point.params, u)
+    x = region.nearest(anywhere)
+    found = state_of_search(state)
+    if found is None or found.grad is None:
+        known: bool | jax.Array = False
+    elif ends_with_search(state):
+        known = region.is_everything or ~_differ(x, anywhere)
+    else:
+        known = is_reached(found, x)
+    value, grad = if_else(known, lambda: (found.value, found.grad), lambda: jax.value_and_grad(task.f)(x))
+    evaluations = jnp.where(known, 0, 1) + (found.info.num_linesearch_steps if task.searches else 0)
+    if isinstance(found, ScaleByBacktrackingLinesearchState) and found.grad is not None:
+        evaluations = evaluations + 1  # with the gradient, where the search has ended
+    # A zoom search goes nowhere where value or slope is not finite.
+    is_finite = known is True and isinstance(found, ScaleByZoomLinesearchState)
+    return x, value, grad, evaluations, state, is_finite
+
+
+def _recorded(history: MinimizeHistory | None, k: jax.Array, *numbers: jax.Array) -> MinimizeHistory | None:
+    if history is None:
+        return None
+    return MinimizeHistory(*(column.at[k].set(x) for column, x in zip(history, numbers, strict=True)))
+
+
+def _first(*cases: tuple[jax.Array, MinimizeStatus]) -> jax.Array:
+    """The status of the first case that holds."""
+    status = jnp.asarray(int(MinimizeStatus.RUNNING), jnp.int32)
+    for condition, case in reversed(cases):
+        status = jnp.where(condition, int(case), status)
+    return status
+
+
+def _differ(a: PyTree, b: PyTree) -> jax.Array:
+    different = [jnp.any(x != y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    return functools.reduce(jnp.logical_or, different, jnp.asarray(False))
 
 
 def _root(residual: Callable[[Params], PyTree], x: Params, symmetric: bool) -> Params:
@@ -419,30 +444,6 @@ def _root(residual: Callable[[Params], PyTree], x: Params, symmetric: bool) -> P
     return root(x, constants)
 
 
-def _result(run: _Run, aux: PyTree) -> MinimizeResult:
-    return MinimizeResult(
-        run.params, run.value, run.norm, run.iterations, run.evaluations, run.status, aux, run.history
-    )
-
-
-def _first(*cases: tuple[jax.Array, MinimizeStatus]) -> jax.Array:
-    """The status of the first case that holds."""
-    status = jnp.asarray(int(MinimizeStatus.RUNNING), jnp.int32)
-    for condition, case in reversed(cases):
-        status = jnp.where(condition, int(case), status)
-    return status
-
-
-def _differ(a: PyTree, b: PyTree) -> jax.Array:
-    different = [jnp.any(x != y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
-    return functools.reduce(jnp.logical_or, different, jnp.asarray(False))
-
-
-def _clipped(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-    """x between a and b; on the bounds its derivative is 1, as inside."""
-    return jnp.where(x < a, a, jnp.where(x > b, b, x))
-
-
 def _scalar(returned: Any, has_aux: bool, dtype: Any) -> jax.Array:
     if has_aux and not (isinstance(returned, tuple) and len(returned) == 2):
         raise TypeError(
@@ -465,72 +466,3 @@ def _check_floating(x0: Params) -> None:
     for path, x in tree_leaves_with_path(x0):
         if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
             raise TypeError(f"x0 must have floating or complex leaves; at {keystr(path) or 'the root'} it has {x!r}")
-
-
-def _limits(bounds: Any, x0: Params) -> tuple[PyTree, PyTree]:
-    """Lower and upper bounds in the structure, the shapes and the dtypes of `x0`."""
-    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
-        raise TypeError(f"bounds must be a pair (lower, upper), not {bounds!r}")
-    for path, x in tree_leaves_with_path(x0):
-        if jnp.iscomplexobj(x):
-            raise TypeError(f"bounds are for real parameters; x0 at {keystr(path) or 'the root'} is complex")
-
-    def limit(i: int, default: float) -> PyTree:
-        def on_leaf(bound: Any, x: jax.Array) -> jax.Array:
-            limit = jnp.asarray(default if bound is None else bound, x.dtype)
-            if limit.shape not in ((), x.shape):
-                raise ValueError(f"bounds[{i}] has the shape {limit.shape} where x0 has {x.shape}")
-            return jnp.broadcast_to(limit, x.shape)
-
-        def on_entry(path: Any, bound: Any, part: PyTree) -> PyTree:
-            return jax.tree.map(lambda x: on_leaf(bound, x), part)
-
-        complaint = f"bounds[{i}] is neither of the structure of x0 nor a prefix of it"
-        return map_prefix(on_entry, bounds[i], x0, complaint, lambda x: x is None)
-
-    lower, upper = limit(0, -jnp.inf), limit(1, jnp.inf)
-    for path, fit in tree_leaves_with_path(jax.tree.map(lambda a, b: jnp.all(a <= b), lower, upper)):
-        if not isinstance(fit, jax.core.Tracer) and not fit:
-            raise ValueError(f"bounds[0] is not at most bounds[1] everywhere at {keystr(path) or 'the root'}")
-    return lower, upper
-
-
-# Callbacks are found by a number, so that another one is no other program to compile.
-_numbers = itertools.count()
-_callbacks: dict[int, Callable[[MinimizeResult], Any]] = {}
-_errors: dict[int, BaseException] = {}
-
-
-def _call(number: Any, result: MinimizeResult) -> Any:
-    try:
-        return np.bool_(bool(_callbacks[int(number)](result)))
-    except StopIteration:
-        return np.bool_(True)
-    except BaseException as error:  # raised by `minimize`, when the program has ended
-        _errors[int(number)] = error
-        return np.bool_(True)
-
-
-def _forget(number: int) -> BaseException | None:
-    """Close the bar of a callback that will not be called again; what it has raised."""
-    callback = _callbacks.pop(number, None)
-    if isinstance(callback, _Bar):
-        callback.bar.close()
-    return _errors.pop(number, None)
-
-
-class _Bar:
-    """A callback that shows the progress."""
-
-    def __init__(self, callback: Callable[[MinimizeResult], Any] | None, maxiter: int):
-        try:
-            from tqdm.auto import tqdm
-        except ImportError as error:
-            raise ImportError("progress=True needs tqdm: pip install 'optax-transforms[progress]'") from error
-        self.callback = callback
-        self.bar = tqdm(total=maxiter, desc="minimize")
-
-    def __call__(self, result: MinimizeResult) -> Any:
-        self.bar.set_postfix(value=float(result.value), grad_norm=float(result.grad_norm), refresh=False)
-        self.bar.update()
-        return None if self.callback is None else self.callback(result)
