@@ -6,11 +6,16 @@ from importlib import metadata
 from pathlib import Path
 
 # The tests compile far longer than they run: with less optimisation, in the way that compiles soonest, and no program
-# twice. JAX reads flags when it is imported; others in the environment are kept.
-FLAGS = "--xla_backend_optimization_level=0"
-if tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 11):  # XLA ends at a flag that it does not know
-    FLAGS += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
+# twice. JAX reads flags when it is imported, and ends at those that it does not know; others in the environment are kept.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+        if tuple(map(int, metadata.version("jaxlib").split(".")[:2])) < (0, 11)
+        else "",
+        os.environ.get("XLA_FLAGS", ""),
+    ]
+)
 
 import hypothesis
 import jax
