@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 # The tests compile far longer than they run: with less optimisation, in the way that compiles soonest, and no program
-# twice. JAX reads flags when it is imported, and ends at those that it does not know; others in the environment are kept.
+# twice. JAX reads flags when it is imported, and ends at those it does not know; others in the environment are kept.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_backend_optimization_level=0",
