@@ -134,7 +134,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         del extra_args
         params = require_params(params)
         dtype = jnp.asarray(state.weights_memory).dtype
-        place = (state.count - 1) % m
+        place = (jnp.asarray(state.count) - 1) % m
         ages = (place - jnp.arange(m, dtype=place.dtype)) % m
         here = ages == 0
         before = params, state.params, state.updates
