@@ -152,13 +152,12 @@ def scale_by_backtracking_linesearch(
         **extra_args: Any,
     ) -> tuple[Updates, ScaleByBacktrackingLinesearchState]:
         dtype = jnp.asarray(state.learning_rate).dtype
-        line, value, grad = line_of(updates, params, dtype, value, grad, value_fn, extra_args)
+        line, start, grad = line_of(updates, params, dtype, value, grad, value_fn, extra_args)
 
         def number(x: Any) -> jax.Array:
             return jnp.asarray(x, dtype)
 
         fixed = line.fixed()
-        start, grad = jax.lax.stop_gradient((value, grad))
         slope = fixed.slope(grad)
         bound = (1 + number(rtol)) * start + number(atol)
 

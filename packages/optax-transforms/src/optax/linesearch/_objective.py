@@ -59,14 +59,18 @@ def line_of(
     value_fn: Any,
     extra_args: Mapping[str, Any],
 ) -> tuple[Line, jax.Array, Updates]:
-    """The line, and value and gradient (in JAX's convention) where it begins, from the arguments of `update`."""
+    """The line, and value and gradient where it begins, from the arguments of `update`.
+
+    The gradient is in JAX's convention; both are constants, for nothing is differentiated by where a search begins.
+    """
     params = require_params(params)
     if not callable(value_fn):
         raise TypeError(f"a line search evaluates the function value_fn: call {_CALL}, not with value_fn={value_fn!r}")
     if grad is None:
         raise TypeError(f"a line search needs the gradient beside the direction: call {_CALL}")
     start = loss_of_step(value, dtype, f"a line search needs the value of the function (call {_CALL})")
-    return Line(_scalar_function(value_fn, extra_args, dtype), params, updates, dtype), start, tree.conj(grad)
+    line = Line(_scalar_function(value_fn, extra_args, dtype), params, updates, dtype)
+    return line, *jax.lax.stop_gradient((start, tree.conj(grad)))
 
 
 def _scalar_function(
@@ -82,14 +86,16 @@ def _scalar_function(
     def f(params: Params) -> jax.Array:
         value = value_fn(params, **known)
         value = value[0] if isinstance(value, tuple) else value  # value and auxiliary data
-        if jnp.shape(value) != () or jnp.iscomplexobj(value):
-            raise TypeError(
-                "value_fn must return a real scalar, or a tuple that begins with one, "
-                f"not {jnp.result_type(value)} of shape {jnp.shape(value)}"
-            )
-        return jnp.asarray(value, dtype)
+        return real_scalar("value_fn must return a real scalar, or a tuple that begins with one", value, dtype)
 
     return f
+
+
+def real_scalar(promise: str, value: Any, dtype: Any) -> jax.Array:
+    """What a function has returned, in `dtype`, if it is what was promised."""
+    if jnp.shape(value) != () or jnp.iscomplexobj(value):
+        raise TypeError(f"{promise}, not {jnp.result_type(value)} of shape {jnp.shape(value)}")
+    return jnp.asarray(value, dtype)
 
 
 def value_and_stored_grad(f: Callable[[Params], jax.Array], params: Params, slot: PyTree) -> tuple[jax.Array, PyTree]:
@@ -104,9 +110,9 @@ def kept_step_size(state: Any) -> jax.Array:
     return jnp.where(t > float(np.finfo(t.dtype).tiny), t, 1)
 
 
-def stored(grad: Updates, slot: PyTree) -> PyTree:
-    """`grad` in the dtypes of a slot; an integer leaf, which has none, leaves the slot as it is."""
-    return jax.tree.map(lambda g, s: jnp.asarray(g, s.dtype) if has_value(g) else s, grad, slot)
+def stored(x: PyTree, slot: PyTree) -> PyTree:
+    """`x` in the dtypes of a slot; the gradient of an integer, which has no value, leaves its slot as it is."""
+    return jax.tree.map(lambda x, s: jnp.asarray(x, s.dtype) if has_value(x) else s, x, slot)
 
 
 def loop(condition: Callable[[T], jax.Array], body: Callable[[T], T], carry: T) -> T:

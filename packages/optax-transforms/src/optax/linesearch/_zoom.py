@@ -170,7 +170,6 @@ def scale_by_zoom_linesearch(
             return value, fixed.slope(grad), grad
 
         fixed = line.fixed()
-        value, grad = jax.lax.stop_gradient((value, grad))
         largest = number(jnp.inf if max_learning_rate is None else max_learning_rate)
         guess = jnp.minimum(number(1) if initial_guess_strategy == "one" else kept_step_size(state), largest)
         start = Point(jnp.zeros_like(guess), value, fixed.slope(grad))

@@ -26,6 +26,7 @@ from optax.optimizers._lbfgs import *
 from optax.optimizers._lion import *
 from optax.optimizers._madgrad import *
 from optax.optimizers._minimize import *
+from optax.optimizers._minimize_result import *
 from optax.optimizers._momo import *
 from optax.optimizers._muon import *
 from optax.optimizers._noisy_sgd import *

@@ -37,7 +37,7 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, total
+from optax.optimizers._parts import bias_corrected, inner, over, pair_of_decays, total, zeros_each
 from optax.transforms._precision import is_zero, quotient, real_dtype
 
 __all__ = ["DAdaptAdamWState", "dadapt_adamw"]
@@ -146,7 +146,7 @@ def dadapt_adamw(
             return -(u + scaled(p[0], decay) if p else u), m, v, s, dot, jnp.sum(jnp.abs(s))
 
         params = require_params(params)
-        zeros = a_scalar_each(updates, d.dtype)
+        zeros = zeros_each(updates, d.dtype)
         updates, m, v, s, dots, sizes = over_leaves(
             rule,
             updates,

@@ -36,7 +36,7 @@ from optax.core import (
     transformation,
     tree,
 )
-from optax.optimizers._parts import a_scalar_each, total
+from optax.optimizers._parts import total, zeros_each
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 from optax.transforms._layout import without_integers
 from optax.transforms._precision import quotient
@@ -310,7 +310,7 @@ def _sq_distance(x: Params, x0: Params, dtype: Any) -> jax.Array:
     def rule(x0: jax.Array, _: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return x0, jnp.sum(abs_sq(x - x0))
 
-    _, squares = over_leaves(rule, x0, summaries=(a_scalar_each(x0, dtype),), reads=(x,))
+    _, squares = over_leaves(rule, x0, summaries=(zeros_each(x0, dtype),), reads=(x,))
     return total(squares, dtype)
 
 

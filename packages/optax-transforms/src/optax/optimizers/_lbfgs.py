@@ -24,7 +24,6 @@ from optax.core import (
     check_integer,
     checked_transformation,
     copy_slot,
-    has_value,
     identity,
     new_scalar,
     new_slot,
@@ -37,8 +36,9 @@ from optax.core import (
     vary_like,
 )
 from optax.linesearch import scale_by_zoom_linesearch
+from optax.linesearch._objective import stored
 from optax.optimizers._matrices import on_any_mesh
-from optax.optimizers._parts import inner
+from optax.optimizers._parts import inner, zeros_each
 from optax.transforms import scale, scale_by_learning_rate
 from optax.transforms._precision import quotient, real_dtype
 
@@ -145,7 +145,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             of_memory = [_products(A, v) for v in new[1:] for A in (S, Y)]
             return g, S, Y, jnp.stack(of_memory), jnp.stack([_products(new, v) for v in new])
 
-        sums = _zeros_each(updates, (4, m), dtype), _zeros_each(updates, (3, 3), dtype)
+        sums = zeros_each(updates, dtype, (4, m)), zeros_each(updates, dtype, (3, 3))
         slots = state.diff_params_memory, state.diff_updates_memory, *sums
         _, S, Y, *sums = over_leaves(measure, updates, summaries=slots, reads=before)
         of_memory, of_new = _sum_of(sums[0], (4, m), dtype), _sum_of(sums[1], (3, 3), dtype)
@@ -154,7 +154,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         # What is not finite is not remembered. That takes all the products to know: so the memory is read before it is
         # written, and XLA need not copy it.
         is_pair = curved & jnp.isfinite(ss) & jnp.isfinite(yy) & jnp.isfinite(jnp.sum(of_memory))
-        Sy, Yy, Sg, Yg = jnp.where(here[None], jnp.stack([sy, yy, sg, yg])[:, None], of_memory)
+        of_pair = jnp.where(is_pair, jnp.stack([sy, yy, sg, yg]), 0)
+        Sy, Yy, Sg, Yg = jnp.where(here[None], of_pair[:, None], of_memory)
 
         def remember(
             g: jax.Array, S: jax.Array, Y: jax.Array, x: jax.Array, last_x: jax.Array, last_g: jax.Array
@@ -164,7 +165,6 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
 
         _, S, Y = over_leaves(remember, updates, summaries=(S, Y), reads=before)
         Sy, Yy = jnp.where(is_pair, Sy, 0), jnp.where(is_pair, Yy, 0)
-        Sg, Yg = jnp.where(here & ~is_pair, 0, Sg), jnp.where(here & ~is_pair, 0, Yg)
         if state.products_memory is None or state.scale is None:
             inverse_R, YY, _, _, _, newest = _among(None, updates, S, Y, ages, dtype)
         else:
@@ -186,8 +186,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         d, S, Y = over_leaves(combine, updates, summaries=(S, Y), reads=() if free is None else (free,))
         return d, ScaleByLBFGSState(
             count=safe_increment(state.count),
-            params=jax.tree.map(_kept, params, state.params),
-            updates=jax.tree.map(_kept, updates, state.updates),
+            params=stored(params, state.params),
+            updates=stored(updates, state.updates),
             diff_params_memory=S,
             diff_updates_memory=Y,
             weights_memory=_replaced(jnp.asarray(state.weights_memory), weight, place),
@@ -237,7 +237,7 @@ def _among(free: PyTree, updates: Updates, S: PyTree, Y: PyTree, ages: jax.Array
         columns = [jnp.stack([_products(S, v), _products(Y, v)]) for v in (*free_Y, g)]
         return g, S, Y, jnp.stack(columns, 2), inner(g, g)
 
-    slots = S, Y, _zeros_each(updates, (2, m, m + 1), dtype), _zeros_each(updates, (), dtype)
+    slots = S, Y, zeros_each(updates, dtype, (2, m, m + 1)), zeros_each(updates, dtype)
     _, _, _, sums, squares = over_leaves(measure, updates, summaries=slots, reads=() if free is None else (free,))
     SY, YY = _sum_of(sums, (2, m, m + 1), dtype)
     SY, Sg, YY, Yg = SY[:, :m], SY[:, m], YY[:, :m], YY[:, m]
@@ -258,9 +258,6 @@ def _among(free: PyTree, updates: Updates, S: PyTree, Y: PyTree, ages: jax.Array
     return inverse_R, YY, Sg, Yg, _sum_of(squares, (), dtype), newest
 
 
-_SMALL = 2**12  # elements: in smaller arrays the call of a matrix product takes longer than what it computes
-
-
 def _products(A: jax.Array, x: jax.Array) -> jax.Array:
     """The vector of Re <A_i, x>."""
     axes = tuple(range(1, A.ndim))
@@ -269,6 +266,9 @@ def _products(A: jax.Array, x: jax.Array) -> jax.Array:
         return jnp.tensordot(jnp.conj(A), x, axes=(axes, tuple(range(x.ndim))), precision="highest").real
 
     return on_any_mesh(contracted, A, x, like=None)
+
+
+_SMALL = 2**12  # elements: in smaller arrays the call of a matrix product takes longer than what it computes
 
 
 def _combination(a: jax.Array, A: jax.Array) -> jax.Array:
@@ -290,18 +290,8 @@ def _replaced(A: jax.Array, x: jax.Array, i: jax.Array) -> jax.Array:
     return result
 
 
-def _kept(x: Any, slot: jax.Array) -> jax.Array:
-    """x as it is stored in a slot; an integer parameter's gradient, which has no value, is not."""
-    return jnp.asarray(x, slot.dtype) if has_value(x) else slot
-
-
-def _zeros_each(updates: Updates, shape: tuple[int, ...], dtype: Any) -> PyTree:
-    """An array of zeros in the place of each leaf, for `over_leaves` to put sums over the leaf in."""
-    return jax.tree.map(lambda _: jnp.zeros(shape, dtype), updates)
-
-
 def _sum_of(sums: PyTree, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """The sum of those sums."""
+    """The sum over the leaves of what `over_leaves` has put in the place of zeros."""
     return functools.reduce(jax.lax.add, jax.tree.leaves(sums), jnp.zeros(shape, dtype))
 
 

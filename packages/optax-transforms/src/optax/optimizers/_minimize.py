@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,87 +28,15 @@ from optax.core import (
     with_extra_args_support,
 )
 from optax.linesearch import ScaleByBacktrackingLinesearchState, ScaleByZoomLinesearchState
-from optax.linesearch._objective import compiled_loop, with_derivatives
+from optax.linesearch._objective import compiled_loop, real_scalar, with_derivatives
 from optax.linesearch._value_and_grad import ends_with_search, if_else, is_reached, state_of_search
 from optax.optimizers import _minimize_callbacks as callbacks
 from optax.optimizers._lbfgs import lbfgs
 from optax.optimizers._minimize_region import Region, bounds_for
+from optax.optimizers._minimize_result import PATIENCE, MinimizeHistory, MinimizeResult, MinimizeStatus
 from optax.transforms._precision import real_dtype
 
-__all__ = ["MinimizeHistory", "MinimizeResult", "MinimizeStatus", "minimize"]
-
-_PATIENCE = 5  # iterations in which the value may stay as it is
-
-
-class MinimizeStatus(enum.IntEnum):
-    """Why a run of `minimize` has ended."""
-
-    CONVERGED = 0
-    STALLED = 1
-    NO_DECREASE = 2
-    MAX_ITERATIONS = 3
-    NOT_FINITE = 4
-    STOPPED = 5
-    RUNNING = 6
-
-
-_MESSAGES = {
-    MinimizeStatus.CONVERGED: "converged: the norm of the gradient is at most tol",
-    MinimizeStatus.STALLED: f"the value has not changed in {_PATIENCE} iterations, at the precision of its dtype",
-    MinimizeStatus.NO_DECREASE: "the line search found no step that decreases the function: rounding hides any further "
-    "decrease, or the gradient is not that of the function",
-    MinimizeStatus.MAX_ITERATIONS: "stopped after maxiter iterations",
-    MinimizeStatus.NOT_FINITE: "the value or the gradient is infinite or no number",
-    MinimizeStatus.STOPPED: "stopped by the callback",
-    MinimizeStatus.RUNNING: "still running",
-}
-
-
-class MinimizeHistory(NamedTuple):
-    """What `minimize` has recorded: entry k is after k iterations; NaN after the last.
-
-    Attributes:
-      value: array (maxiter + 1,), values of the function.
-      grad_norm: array (maxiter + 1,), norms of the gradient.
-    """
-
-    value: jax.Array
-    grad_norm: jax.Array
-
-
-class MinimizeResult(NamedTuple):
-    """Where `minimize` has come to. A pytree of arrays: it can leave `jit` and `vmap`.
-
-    Attributes:
-      params: tree of the structure, shapes and dtypes of `x0`.
-      value: scalar, the function there.
-      grad_norm: scalar, the Euclidean norm of the gradient there; within bounds, of what they leave of it.
-      iterations: int32 scalar, number of updates.
-      evaluations: int32 scalar, how often the function was evaluated, with or without its gradient (not counting the
-        auxiliary data, which are computed at the end).
-      status: int32 scalar, a `MinimizeStatus`.
-      aux: auxiliary data of the function there, None without `has_aux`.
-      history: a `MinimizeHistory`, None without `history`.
-    """
-
-    params: Params
-    value: jax.Array
-    grad_norm: jax.Array
-    iterations: jax.Array
-    evaluations: jax.Array
-    status: jax.Array
-    aux: PyTree = None
-    history: MinimizeHistory | None = None
-
-    @property
-    def success(self) -> jax.Array:
-        """Whether the gradient is as small as asked for, or the value cannot be told from the least one."""
-        return (self.status == MinimizeStatus.CONVERGED) | (self.status == MinimizeStatus.STALLED)
-
-    @property
-    def message(self) -> str:
-        """The status in words; not inside `jit` or `vmap`."""
-        return _MESSAGES[MinimizeStatus(int(self.status))]
+__all__ = ["minimize"]
 
 
 def minimize(
@@ -346,7 +273,7 @@ def _iterate(task: _Task, point: _Point, state: Any) -> tuple[_Point, Any]:
         (~(jnp.isfinite(value) & jnp.isfinite(norm)), MinimizeStatus.NOT_FINITE),
         (norm <= task.tol, MinimizeStatus.CONVERGED),
         (task.searches & stays, MinimizeStatus.NO_DECREASE),
-        (task.searches & (unchanged >= _PATIENCE), MinimizeStatus.STALLED),
+        (task.searches & (unchanged >= PATIENCE), MinimizeStatus.STALLED),
         (k >= task.maxiter, MinimizeStatus.MAX_ITERATIONS),
     )
     if not is_finite:
@@ -452,9 +379,7 @@ def _scalar(returned: Any, has_aux: bool, dtype: Any) -> jax.Array:
     value = returned[0] if has_aux else returned
     if isinstance(value, (tuple, list, dict)) or value is None:
         raise TypeError(f"fun must return a real scalar (has_aux=True is for pairs), not {value!r}")
-    if jnp.shape(value) != () or jnp.iscomplexobj(value):
-        raise TypeError(f"fun must return a real scalar, not {jnp.result_type(value)} of shape {jnp.shape(value)}")
-    return jnp.asarray(value, dtype)
+    return real_scalar("fun must return a real scalar", value, dtype)
 
 
 def _strong(x: Any) -> jax.Array:

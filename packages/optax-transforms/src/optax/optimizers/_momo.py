@@ -38,7 +38,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._parts import a_scalar_each, inner, over, total
+from optax.optimizers._parts import inner, over, total, zeros_each
 from optax.transforms._loss import loss_of_step
 from optax.transforms._precision import quotient, real_dtype
 
@@ -149,7 +149,7 @@ def momo(
             d = moving_average(g, d, b)
             return g, d, inner(g, p), inner(d, p), jnp.sum(abs_sq(d))
 
-        zeros = a_scalar_each(updates, dtype)
+        zeros = zeros_each(updates, dtype)
         _, d, gp, dp, dd = over_leaves(average, updates, d, summaries=(zeros,) * 3, reads=(params,))
         f = moving_average(value, jnp.asarray(f, dtype), b)
         c = moving_average(total(gp, dtype), jnp.asarray(c, dtype), b)
@@ -248,7 +248,7 @@ def momo_adam(
             v = moving_average(abs_sq(g), v, b2)
             return g, d, v, inner(g, p), inner(d, p), jnp.sum(over(abs_sq(d), scale(v)))
 
-        zeros = a_scalar_each(updates, dtype)
+        zeros = zeros_each(updates, dtype)
         _, d, v, gp, dp, dd = over_leaves(average, updates, d, v, summaries=(zeros,) * 3, reads=(params,))
         f = moving_average(value, jnp.asarray(f, dtype), b1)
         c = moving_average(total(gp, dtype), jnp.asarray(c, dtype), b1)

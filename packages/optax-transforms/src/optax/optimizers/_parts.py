@@ -124,9 +124,9 @@ def bias_corrected(learning_rate: Numeric, b1: Numeric, b2: Numeric, t: jax.Arra
     return scaled(corrected, learning_rate)
 
 
-def a_scalar_each(updates: Updates, dtype: Any) -> PyTree:
-    """A tree with a zero in the place of each leaf, for `over_leaves` to put sums over the leaves in."""
-    return jax.tree.map(lambda g: jnp.zeros([], dtype), updates)
+def zeros_each(updates: Updates, dtype: Any, shape: tuple[int, ...] = ()) -> PyTree:
+    """A tree with zeros in the place of each leaf, for `over_leaves` to put sums over the leaves in."""
+    return jax.tree.map(lambda _: jnp.zeros(shape, dtype), updates)
 
 
 def total(sums: PyTree, dtype: Any) -> jax.Array:

@@ -39,7 +39,7 @@ from optax.core import (
     scheduled,
     transformation,
 )
-from optax.optimizers._parts import a_scalar_each, bias_corrected, inner, over, pair_of_decays, total
+from optax.optimizers._parts import bias_corrected, inner, over, pair_of_decays, total, zeros_each
 from optax.transforms import add_decayed_weights
 from optax.transforms._precision import is_zero, quotient, real_dtype
 
@@ -157,7 +157,7 @@ def prodigy(
             s = scaled(s, b3) + scaled(g, weight)
             return g, s, inner(g, x0 - p), jnp.sum(jnp.abs(s))
 
-        zeros = a_scalar_each(updates, d.dtype)
+        zeros = zeros_each(updates, d.dtype)
         _, grad_sum, dots, sizes = over_leaves(
             estimate, updates, state.grad_sum, summaries=(zeros, zeros), reads=(params, state.params0)
         )
