@@ -56,7 +56,8 @@ class Searched:
             zero, *start = (jnp.asarray(x, jnp.float64) for x in (0.0, *self.start))
             self.result: Bracket = search(
                 evaluate,
-                Wolfe(Point(zero, *start), c1, c2, rtol, 0.0),
+                Wolfe(c1, c2, rtol, 0.0),
+                Point(zero, *start),
                 zero,
                 jnp.asarray(guess),
                 max_steps=max_steps,
@@ -260,16 +261,16 @@ def test_interpolation_by_hand(low: Any, high: Any, t: float) -> None:
 )
 def test_errors(value: float, slope: float, error: float) -> None:
     """Start at value 1 and slope -1, point at t = 1."""
-    wolfe = Wolfe(_point(0.0, 1.0, -1.0), 1e-4, 0.9, None, 0.0)
-    np.testing.assert_allclose(wolfe.decrease_error(_point(1.0, value, slope)), error, rtol=1e-3)
-    np.testing.assert_allclose(wolfe.curvature_error(_point(1.0, value, -1.5 + slope)), 0.6 - slope, rtol=1e-5)
+    start, wolfe = _point(0.0, 1.0, -1.0), Wolfe(1e-4, 0.9, None, 0.0)
+    np.testing.assert_allclose(wolfe.decrease_error(start, _point(1.0, value, slope)), error, rtol=1e-3)
+    np.testing.assert_allclose(wolfe.curvature_error(start, _point(1.0, value, -1.5 + slope)), 0.6 - slope, rtol=1e-5)
 
 
 def test_slopes_decide_where_values_are_equal() -> None:
     """Hager and Zhang (4.1): phi' <= (2 c1 - 1) phi'(0), if the value is not above phi(0) + rtol |phi(0)|."""
-    wolfe = Wolfe(_point(0.0, -1e3, -1.0), 0.1, 0.9, 1e-6, 0.0)  # up to 1e-3 above -1e3, slope up to 0.8
+    start, wolfe = _point(0.0, -1e3, -1.0), Wolfe(0.1, 0.9, 1e-6, 0.0)  # up to 1e-3 above -1e3, slope up to 0.8
     for value, slope, good in [(-999.9995, 0.75, True), (-999.9995, 0.85, False), (-999.998, 0.75, False)]:
-        assert (float(wolfe.decrease_error(_point(1.0, value, slope))) == 0) == good
+        assert (float(wolfe.decrease_error(start, _point(1.0, value, slope))) == 0) == good
 
 
 # What both line searches promise.

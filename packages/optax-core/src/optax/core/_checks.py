@@ -46,14 +46,11 @@ def check_hyperparameter(
         shape = f" of shape {value.shape}" if getattr(value, "shape", ()) else ""
         raise TypeError(f"{name} must be {wanted}, not {value!r}{shape}")
     number = _as_floats(value)
-    rules = {
-        f"at least {least}": number >= least,
-        f"above {above}": (number > above) | (above == -math.inf),
-        f"at most {most}": number <= most,
-        f"below {below}": (number < below) | (below == math.inf),
-    }
-    if np.isnan(number).any() or not all(rule.all() for rule in rules.values()):
-        bounds = [rule for rule in rules if not rule.endswith("inf")]
+    inside = (number >= least) & (number <= most)  # NaN is neither
+    inside &= ((number > above) | (above == -math.inf)) & ((number < below) | (below == math.inf))
+    if not np.all(inside):
+        rules = {"at least": least, "above": above, "at most": most, "below": below}
+        bounds = [f"{rule} {bound}" for rule, bound in rules.items() if not math.isinf(bound)]
         raise ValueError(f"{name} must be {' and '.join(bounds) or 'a number'}, not {value}")
 
 

@@ -31,26 +31,23 @@ class Wolfe(NamedTuple):
     """What is asked of a step size, relative to the point `start` at t = 0.
 
     Attributes:
-      start: phi(0) and phi'(0).
       c1: the share of the decrease that the slope at 0 promises, to be reached.
       c2: the share of the slope at 0 that may be left.
       rtol: the share of |phi(0)| within which values count as equal, for the approximate conditions; None for none.
       tol: by how much both may be missed.
     """
 
-    start: Point
     c1: Any
     c2: Any
     rtol: Any
     tol: Any
 
-    def decrease_error(self, p: Point) -> jax.Array:
+    def decrease_error(self, start: Point, p: Point) -> jax.Array:
         """By how much `p` misses the sufficient decrease (3.7a), or, if that is less, what replaces it.
 
         Near a minimum the values are equal but for rounding, and the slopes decide: (4.1) of Hager, Zhang, "A new
         conjugate gradient method with guaranteed descent and an efficient line search", 2005.
         """
-        start = self.start
         exact = p.value - start.value - self.c1 * p.t * start.slope
         if self.rtol is None:
             return jnp.maximum(exact, 0)
@@ -58,9 +55,9 @@ class Wolfe(NamedTuple):
         by_value = p.value - start.value - self.rtol * jnp.abs(start.value)
         return jnp.maximum(jnp.minimum(exact, jnp.maximum(by_slope, by_value)), 0)
 
-    def curvature_error(self, p: Point) -> jax.Array:
+    def curvature_error(self, start: Point, p: Point) -> jax.Array:
         """By how much `p` misses the strong curvature condition (3.7b)."""
-        return jnp.maximum(jnp.abs(p.slope) - self.c2 * jnp.abs(self.start.slope), 0)
+        return jnp.maximum(jnp.abs(p.slope) - self.c2 * jnp.abs(start.slope), 0)
 
 
 class Bracket(NamedTuple):
@@ -68,6 +65,8 @@ class Bracket(NamedTuple):
 
     Attributes:
       steps: number of evaluations.
+      start: the point at t = 0. It stays what it is, and is here because XLA would otherwise compute what follows from
+        it before the loop, in more kernels than the loop has.
       low: the best point so far, which has decreased enough; at t = 0 if there is none.
       grad: the gradient there.
       high: the other end of the interval, on either side; at infinity if there is none yet.
@@ -76,6 +75,7 @@ class Bracket(NamedTuple):
     """
 
     steps: jax.Array
+    start: Point
     low: Point
     grad: Updates
     high: Point
@@ -86,6 +86,7 @@ class Bracket(NamedTuple):
 def search(
     evaluate: Callable[[jax.Array], tuple[jax.Array, jax.Array, Updates]],
     wolfe: Wolfe,
+    start: Point,
     grad: Updates,
     guess: jax.Array,
     *,
@@ -99,6 +100,7 @@ def search(
     Args:
       evaluate: t -> phi(t), phi'(t) and the gradient there.
       wolfe: the conditions.
+      start: the point at t = 0.
       grad: the gradient at t = 0.
       guess: the first t to evaluate, > 0.
       max_steps: how often to evaluate at most.
@@ -109,7 +111,6 @@ def search(
     Returns:
       The last state of the search; its `low` is the result.
     """
-    start = wolfe.start
 
     def unfinished(b: Bracket) -> jax.Array:
         wide = jnp.abs(b.high.t - b.low.t) > precision * jnp.maximum(b.high.t, b.low.t)
@@ -122,12 +123,13 @@ def search(
         value, slope, new_grad = evaluate(t)
         p = Point(t, value, slope)
         finite = jnp.isfinite(value) & jnp.isfinite(slope)
-        sufficient = finite & (wolfe.decrease_error(p) <= wolfe.tol)
-        accepted = sufficient & (wolfe.curvature_error(p) <= wolfe.tol)
+        sufficient = finite & (wolfe.decrease_error(b.start, p) <= wolfe.tol)
+        accepted = sufficient & (wolfe.curvature_error(b.start, p) <= wolfe.tol)
         better = accepted | (sufficient & (value < b.low.value))
         past_minimum = (slope >= 0) == (b.high.t > b.low.t)  # f ascends towards high: the minimum lies behind
         return Bracket(
             steps=b.steps + 1,
+            start=b.start,
             low=tree.where(better, p, b.low),
             grad=tree.where(better, new_grad, b.grad),
             high=tree.where(better, tree.where(past_minimum, b.low, b.high), p),
@@ -138,7 +140,7 @@ def search(
     downhill = (start.slope < 0) & jnp.isfinite(start.slope) & jnp.isfinite(start.value)
     nowhere = Point(jnp.full_like(start.t, jnp.inf), *start[1:])
     first = start._replace(t=guess)
-    begin = Bracket(jnp.zeros([], jnp.int32), start, grad, nowhere, first, ~downhill)
+    begin = Bracket(jnp.zeros([], jnp.int32), start, start, grad, nowhere, first, ~downhill)
     return loop(unfinished, advance, vary_like(begin, begin))
 
 

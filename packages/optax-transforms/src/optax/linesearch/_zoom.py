@@ -174,7 +174,6 @@ def scale_by_zoom_linesearch(
         guess = jnp.minimum(number(1) if initial_guess_strategy == "one" else kept_step_size(state), largest)
         start = Point(jnp.zeros_like(guess), value, fixed.slope(grad))
         wolfe = Wolfe(
-            start,
             c1=number(slope_rtol),
             c2=number(curv_rtol),
             rtol=None if approx_dec_rtol is None else number(approx_dec_rtol),
@@ -184,6 +183,7 @@ def scale_by_zoom_linesearch(
             search(
                 evaluate,
                 wolfe,
+                start,
                 stored(grad, state.grad),
                 guess,
                 max_steps=max_linesearch_steps,
@@ -194,7 +194,7 @@ def scale_by_zoom_linesearch(
         )
         info = _info(wolfe, found)
         if verbose:
-            _report(wolfe, found, info)
+            _report(found, info)
         updates = line.step(found.low.t)
         reached = apply_updates(line.params, updates)
         value, grad = with_derivatives(
@@ -210,23 +210,23 @@ def scale_by_zoom_linesearch(
 def _info(wolfe: Wolfe, found: Bracket) -> ZoomLinesearchInfo:
     """Of the step that was taken, or the last one tried; infinite errors where the direction led uphill."""
     p = tree.where(found.low.t > 0, found.low, found.last)
-    hopeless = (found.steps == 0) & (wolfe.start.slope != 0) | ~(jnp.isfinite(p.value) & jnp.isfinite(p.slope))
-    errors = wolfe.decrease_error(p), wolfe.curvature_error(p)
-    nothing_to_do = wolfe.start.slope == 0
+    hopeless = (found.steps == 0) & (found.start.slope != 0) | ~(jnp.isfinite(p.value) & jnp.isfinite(p.slope))
+    errors = wolfe.decrease_error(found.start, p), wolfe.curvature_error(found.start, p)
+    nothing_to_do = found.start.slope == 0
     return ZoomLinesearchInfo(
         found.steps, *(jnp.where(hopeless, jnp.inf, jnp.where(nothing_to_do, 0, error)) for error in errors)
     )
 
 
-def _report(wolfe: Wolfe, found: Bracket, info: ZoomLinesearchInfo) -> None:
+def _report(found: Bracket, info: ZoomLinesearchInfo) -> None:
     jax.debug.print(
         "zoom line search: step size {t} after {n} evaluations, value {before} -> {after}, slope {slope} -> {left}; "
         "missed by {decrease} (decrease), {curvature} (curvature)",
         t=found.low.t,
         n=found.steps,
-        before=wolfe.start.value,
+        before=found.start.value,
         after=found.low.value,
-        slope=wolfe.start.slope,
+        slope=found.start.slope,
         left=found.low.slope,
         decrease=info.decrease_error,
         curvature=info.curvature_error,

@@ -38,7 +38,7 @@ from optax.core import (
 from optax.linesearch import scale_by_zoom_linesearch
 from optax.linesearch._objective import stored
 from optax.optimizers._matrices import on_any_mesh
-from optax.optimizers._parts import inner, zeros_each
+from optax.optimizers._parts import inner, written_after, zeros_each
 from optax.transforms import scale, scale_by_learning_rate
 from optax.transforms._precision import quotient, real_dtype
 
@@ -135,8 +135,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         params = require_params(params)
         dtype = jnp.asarray(state.weights_memory).dtype
         place = (jnp.asarray(state.count) - 1) % m
-        ages = (place - jnp.arange(m, dtype=place.dtype)) % m
-        here = ages == 0
+        places = jnp.arange(m, dtype=place.dtype)
+        here, ages = places == place, (place - places) % m
         before = params, state.params, state.updates
 
         def measure(g: jax.Array, S: jax.Array, Y: jax.Array, *rest: jax.Array) -> Any:
@@ -151,22 +151,25 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         of_memory, of_new = _sum_of(sums[0], (4, m), dtype), _sum_of(sums[1], (3, 3), dtype)
         (ss, sy, sg), (_, yy, yg), (_, _, gg) = of_new
         curved = (state.count > 0) & (sy > np.finfo(dtype).eps * jnp.sqrt(ss) * jnp.sqrt(yy))
-        # What is not finite is not remembered. That takes all the products to know: so the memory is read before it is
-        # written, and XLA need not copy it.
-        is_pair = curved & jnp.isfinite(ss) & jnp.isfinite(yy) & jnp.isfinite(jnp.sum(of_memory))
+        is_pair = curved & jnp.isfinite(ss) & jnp.isfinite(yy)  # what is not finite is not remembered
         of_pair = jnp.where(is_pair, jnp.stack([sy, yy, sg, yg]), 0)
         Sy, Yy, Sg, Yg = jnp.where(here[None], of_pair[:, None], of_memory)
 
-        def remember(
-            g: jax.Array, S: jax.Array, Y: jax.Array, x: jax.Array, last_x: jax.Array, last_g: jax.Array
-        ) -> Any:
-            s, y = (jnp.where(is_pair, v, 0) for v in (x - last_x, g - last_g))
+        Sy, Yy = jnp.where(is_pair, Sy, 0), jnp.where(is_pair, Yy, 0)
+
+        def pair(g: jax.Array, x: jax.Array, last_x: jax.Array, last_g: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return jnp.where(is_pair, x - last_x, 0), jnp.where(is_pair, g - last_g, 0)
+
+        def remember(g: jax.Array, S: jax.Array, Y: jax.Array, *rest: jax.Array) -> Any:
+            s, y = pair(g, *rest)
             return g, _replaced(S, s, place), _replaced(Y, y, place)
 
-        _, S, Y = over_leaves(remember, updates, summaries=(S, Y), reads=before)
-        Sy, Yy = jnp.where(is_pair, Sy, 0), jnp.where(is_pair, Yy, 0)
+        def recomputed(free: PyTree) -> tuple[jax.Array, ...]:
+            _, *memory = over_leaves(remember, updates, summaries=(S, Y), reads=before)
+            return _among(free, updates, *memory, ages, dtype)
+
         if state.products_memory is None or state.scale is None:
-            inverse_R, YY, _, _, _, newest = _among(None, updates, S, Y, ages, dtype)
+            inverse_R, YY, _, _, _, newest = recomputed(None)
         else:
             inverse_R, YY = state.products_memory
             newest = state.scale
@@ -174,16 +177,21 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         inverse_R = _bordered(inverse_R, Sy, weight, here)
         YY = jnp.where(here[:, None], Yy[None], jnp.where(here[None], Yy[:, None], YY))
         newest = jnp.where(is_pair, quotient(sy, yy), newest)
-        known: tuple[jax.Array, ...] = inverse_R, YY, Sg, Yg, gg, newest
-        if free is not None:
-            known = _among(free, updates, S, Y, ages, dtype)
+        known = (inverse_R, YY, Sg, Yg, gg, newest) if free is None else recomputed(free)
         a, b, gamma = _coefficients(*known, scale_init_precond=scale_init_precond)
+        a_new, b_new = (jnp.sum(jnp.where(here, v, 0)) for v in (a, b))
+        a, b = (jnp.where(here, 0, v) for v in (a, b))
 
-        def combine(g: jax.Array, S: jax.Array, Y: jax.Array, *mask: jax.Array) -> Any:
-            d = scaled(g, gamma) + _combination(a, S) + _combination(b, Y)
-            return (jnp.where(mask[0], d, 0) if mask else d), S, Y
+        def combine(g: jax.Array, S: jax.Array, Y: jax.Array, *rest: jax.Array) -> Any:
+            # The memory as it was, and the new pair beside it: what is read after it is written, XLA may copy.
+            s, y = pair(g, *rest[:3])
+            d = scaled(g, gamma) + _combination(a, S) + _combination(b, Y) + scaled(s, a_new) + scaled(y, b_new)
+            s, y = (written_after(v, d, state.count) for v in (s, y))
+            d = d if free is None else jnp.where(rest[3], d, 0)
+            return d, _replaced(S, s, place), _replaced(Y, y, place)
 
-        d, S, Y = over_leaves(combine, updates, summaries=(S, Y), reads=() if free is None else (free,))
+        reads = before if free is None else (*before, free)
+        d, S, Y = over_leaves(combine, updates, summaries=(S, Y), reads=reads)
         return d, ScaleByLBFGSState(
             count=safe_increment(state.count),
             params=stored(params, state.params),
@@ -268,15 +276,9 @@ def _products(A: jax.Array, x: jax.Array) -> jax.Array:
     return on_any_mesh(contracted, A, x, like=None)
 
 
-_SMALL = 2**12  # elements: in smaller arrays the call of a matrix product takes longer than what it computes
-
-
 def _combination(a: jax.Array, A: jax.Array) -> jax.Array:
     """The sum of a_i * A_i."""
-    a = a.astype(A.dtype)
-    if A[0].size < _SMALL:
-        return jnp.sum(a.reshape(-1, *(1,) * (A.ndim - 1)) * A, 0)
-    return jnp.tensordot(a, A, axes=1, precision="highest")
+    return jnp.tensordot(a.astype(A.dtype), A, axes=1, precision="highest")
 
 
 def _memory_of(x: jax.Array, m: int) -> jax.Array:

@@ -119,7 +119,7 @@ def minimize(
             x0,
             args,
             limits,
-            tol if isinstance(tol, jax.core.Tracer) else np.asarray(tol, real_dtype(x0)),
+            tol if isinstance(tol, jax.core.Tracer) else float(tol),
             np.int32(maxiter),
             np.int32(number),
             fun=fun,
