@@ -14,9 +14,11 @@ Rosenbrock's function its rounding may lead it a few iterations further, or less
 spread is the distance between the highest and the lowest value that a library has reached, as a share of the lowest, or
 as it is where that is less than 1e-4; a ! says that it is more than 1e-5: the times are not of the same achievement.
 
-`loop` is our `lbfgs` in the loop that is written out for the original. SciPy has one thread for its own arithmetic, on
-vectors of at most 1000 numbers, where several are slower; JAX has all. The steps: `update` of `lbfgs()` outside of
-`jit`, after others with the same function; and a jitted one of `scale_by_lbfgs(10)`, its memory full and donated.
+`original` is its `lbfgs` in a loop inside one `jit`, `documented` the same outside of `jit`, as its documentation has
+it, which compiles in every call, and `loop` our `lbfgs` in the loop of `original`. SciPy has one thread for its own
+arithmetic, on vectors of at most 1000 numbers, where several are slower; JAX has all. The steps: `update` of `lbfgs()`
+outside of `jit`, after others with the same function; and a jitted one of `scale_by_lbfgs(10)`, its memory full and
+donated.
 """
 
 import argparse
@@ -38,9 +40,10 @@ import jax.numpy as jnp
 import numpy as np
 from worker import Worker, serve
 
+COUNTED = ("ours", "jaxopt", "original", "SciPy")
 MAXITER = 2000
 TOLERANCES = {"float32": 1e-3, "float64": 1e-5}
-LIBRARIES = ("ours", "jaxopt", "original", "SciPy", "loop")
+LIBRARIES = ("ours", "jaxopt", "original", "documented", "SciPy", "loop")
 
 Solve = Callable[[], tuple[Any, Any]]  # returns the final point and the number of iterations
 
@@ -129,13 +132,14 @@ def with_jaxopt(f: Callable[..., Any], x0: jax.Array, data: Sequence[Any], tol: 
         yield solve
 
 
-def with_loop(f: Callable[..., Any], x0: jax.Array, data: Sequence[Any], tol: float) -> Iterator[Solve]:
-    """`lbfgs` of the `optax` that is installed, in a loop inside one `jit`."""
+def with_loop(
+    f: Callable[..., Any], x0: jax.Array, data: Sequence[Any], tol: float, *, jit: bool = True
+) -> Iterator[Solve]:
+    """`lbfgs` of the `optax` that is installed, in a loop, inside one `jit` or outside."""
     import optax
 
     tx = optax.lbfgs()
 
-    @jax.jit
     def run(x0: jax.Array, *data: Any) -> Any:
         def fun(x: jax.Array) -> jax.Array:
             return f(x, *data)
@@ -156,7 +160,8 @@ def with_loop(f: Callable[..., Any], x0: jax.Array, data: Sequence[Any], tol: fl
         x, state = jax.lax.while_loop(unfinished, step, (x0, tx.init(x0)))
         return x, state[0].count
 
-    yield lambda: run(x0, *data)
+    solve = jax.jit(run) if jit else run
+    yield lambda: solve(x0, *data)
 
 
 def with_scipy(f: Callable[..., Any], x0: jax.Array, data: Sequence[Any], tol: float) -> Iterator[Solve]:
@@ -186,7 +191,14 @@ def with_scipy(f: Callable[..., Any], x0: jax.Array, data: Sequence[Any], tol: f
     yield solve
 
 
-SOLVERS = {"ours": with_ours, "jaxopt": with_jaxopt, "original": with_loop, "SciPy": with_scipy, "loop": with_loop}
+SOLVERS = {
+    "ours": with_ours,
+    "jaxopt": with_jaxopt,
+    "original": with_loop,
+    "documented": partial(with_loop, jit=False),
+    "SciPy": with_scipy,
+    "loop": with_loop,
+}
 
 
 def fastest(run: Callable[[], Any], number: int) -> float:
@@ -324,7 +336,8 @@ def ratio(seconds: Mapping[str, list[float]], there: str) -> str:
     """Ours over theirs."""
     if "ours" not in seconds or there not in seconds:
         return "-"
-    return f"{statistics.median(a / b for a, b in zip(seconds['ours'], seconds[there], strict=True)):.2f}"
+    found = statistics.median(a / b for a, b in zip(seconds["ours"], seconds[there], strict=True))
+    return f"{found:.2f}" if found > 0.1 else f"{found:.1g}"
 
 
 def milliseconds(seconds: Mapping[str, list[float]], name: str) -> str:
@@ -358,7 +371,7 @@ def compare(name: str, dtype: str, workers: Mapping[str, Worker], rounds: int, f
         cells = [name, dtype, library, milliseconds(seconds, library), iterations, answer["evaluations"], f"{each:.1f}"]
         rows.append(row([*cells, f"{value:.9g}", f"{norm:.1e}", f"{answer['compilation']:.2f}"]))
     spread = (max(values) - min(values)) / (min(values) if min(values) > 1e-4 else 1)
-    evaluations = " / ".join(str(found[x]["evaluations"]) if x in found else "-" for x in LIBRARIES[:4])
+    evaluations = " / ".join(str(found[x]["evaluations"]) if x in found else "-" for x in COUNTED)
     ratios = [ratio(seconds, there) for there in LIBRARIES[1:]]
     cells = [name, dtype, milliseconds(seconds, "ours"), *ratios, evaluations]
     return row([*cells, f"{spread:.0e}{' !' if spread > 1e-5 else ''}"]), rows
@@ -382,11 +395,12 @@ def main() -> None:
         return [name for name in names if not options.names or any(part in name for part in options.names)]
 
     jax.config.update("jax_enable_x64", True)
+    options.documented = options.original
     pythons = {name: getattr(options, name, None) or options.ours for name in LIBRARIES}
     libraries = [name for name in LIBRARIES if getattr(options, name, True)]
     details, steps = [], []
     print(row(["case", "dtype", "ours, ms", *(f"ours / {x}" for x in LIBRARIES[1:]), "evaluations", "spread"]))
-    print(row(["---"] * 9))
+    print(row(["---"] * 10))
     with tempfile.TemporaryDirectory() as folder:
         for dtype in options.dtypes:
             workers = {name: Library(pythons[name], name, dtype) for name in libraries}
