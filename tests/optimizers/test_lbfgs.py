@@ -66,6 +66,19 @@ def test_is_the_recursion_in_two_loops(m: int, scaled: bool) -> None:
         np.testing.assert_allclose(as_vector(ds), expected, rtol=1e-9, atol=1e-9)
 
 
+def test_a_state_without_what_follows_from_the_memory() -> None:
+    """As the state of other versions is: it has no products, and gets them."""
+    x, g = walk(14)
+    tx = optax.scale_by_lbfgs(4)
+    with enable_x64():
+        _, state = multiplied(tx, jnp.asarray(x[:-1]), jnp.asarray(g[:-1]))
+        expected, after = tx.update(jnp.asarray(g[-1]), state, jnp.asarray(x[-1]))
+        shorter = optax.ScaleByLBFGSState(*state[:6])
+        d, completed = jax.jit(tx.update)(jnp.asarray(g[-1]), shorter, jnp.asarray(x[-1]))
+        np.testing.assert_allclose(d, expected, rtol=1e-9, atol=1e-9)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), completed, after)
+
+
 def test_in_single_precision() -> None:
     x, g = walk(25)
     reference = LBFGS(10)

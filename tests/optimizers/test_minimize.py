@@ -648,6 +648,70 @@ def test_bfloat16_parameters() -> None:
     np.testing.assert_allclose(result.params.astype("float32"), target.astype("float32"), atol=0.02)
 
 
+# Derivatives
+
+
+def ridge(x: jax.Array, A: jax.Array, b: jax.Array, k: jax.Array) -> jax.Array:
+    return jnp.sum((A @ x - b) ** 2) / 2 + k * jnp.sum(x**2) / 2
+
+
+def test_derivatives_of_the_solution() -> None:
+    """Ridge regression, whose solution and value have formulas: forward and backward, and twice."""
+    rng = np.random.default_rng(0)
+
+    def formula(b: jax.Array, k: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = jnp.linalg.solve(A.T @ A + k * jnp.eye(3), A.T @ b)
+        return x, ridge(x, A, b, k)
+
+    def found(b: jax.Array, k: jax.Array) -> tuple[jax.Array, jax.Array]:
+        result = optax.minimize(ridge, jnp.zeros(3), args=(A, b, k), tol=1e-10)
+        return result.params, result.value
+
+    with enable_x64():
+        A, b = (jnp.asarray(rng.normal(size=shape)) for shape in ((5, 3), 5))
+        point = b, jnp.asarray(0.7)
+        for differentiate in (jax.jacrev, jax.jacfwd, lambda f, i: jax.jacfwd(jax.jacrev(f, i), i)):
+            expected, derivatives = (jax.jit(differentiate(f, (0, 1)))(*point) for f in (formula, found))
+            jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-8), derivatives, expected)
+
+
+def test_derivatives_of_the_solution_within_bounds() -> None:
+    """What is on a bound moves with the bound, and the rest as if it were a constant."""
+
+    def found(b: jax.Array, lower: jax.Array) -> jax.Array:
+        result = optax.minimize(
+            lambda x, b: x @ A @ x / 2 - b @ x, jnp.zeros(3), args=(b,), tol=1e-10, bounds=(lower, 9)
+        )
+        return result.params
+
+    with enable_x64():
+        A = jnp.asarray([[2.0, 0.5, 0.3], [0.5, 3.0, 0.2], [0.3, 0.2, 1.0]])
+        b, lower = jnp.asarray([1.0, -2.0, 0.5]), jnp.asarray([-1.0, -0.25, -1.0])
+        assert found(b, lower)[1] == lower[1]
+        others = jnp.asarray([0, 2])
+        inverse = jnp.linalg.inv(A[others][:, others])
+        by_b = jnp.zeros((3, 3)).at[jnp.ix_(others, others)].set(inverse)
+        by_lower = jnp.zeros((3, 3)).at[1, 1].set(1).at[others, 1].set(-inverse @ A[others, 1])
+        for differentiate in (jax.jacrev, jax.jacfwd):
+            derivatives = jax.jit(differentiate(found, (0, 1)))(b, lower)
+            np.testing.assert_allclose(derivatives[0], by_b, atol=1e-8)
+            np.testing.assert_allclose(derivatives[1], by_lower, atol=1e-8)
+
+
+def test_derivatives_of_the_solution_in_a_convex_set() -> None:
+    """The nearest point of a simplex to b moves with b along the simplex, but not where it is 0."""
+
+    def found(b: jax.Array) -> jax.Array:
+        settings: Any = {"tol": 1e-10, "projection": optax.projections.projection_simplex}
+        return optax.minimize(distance, jnp.full(3, 1 / 3), optax.sgd(0.3), args=(b,), **settings).params
+
+    with enable_x64():
+        b = jnp.asarray([0.9, 0.6, -0.5])
+        np.testing.assert_allclose(found(b), [0.65, 0.35, 0], atol=1e-9)
+        expected = [[0.5, -0.5, 0], [-0.5, 0.5, 0], [0, 0, 0]]
+        np.testing.assert_allclose(jax.jit(jax.jacrev(found))(b), expected, atol=1e-8)
+
+
 # Errors
 
 X0 = {"w": np.zeros(2), "n": np.float32(1)}

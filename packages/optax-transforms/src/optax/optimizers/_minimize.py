@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
-from jax.scipy.sparse.linalg import bicgstab, cg
+from jax.scipy.sparse.linalg import cg, gmres
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from optax.core import (
@@ -83,7 +83,7 @@ def minimize(
         applied after each update; for methods without a line search.
       has_aux: whether `fun` returns a pair.
       callback: is called on the host after each iteration, with a `MinimizeResult` so far. To return
-        something true, or to raise StopIteration, ends the run.
+        something true, or to raise StopIteration, ends the run. JAX has no callbacks in loops inside `vmap`.
       history: whether to record values and norms of gradients.
       progress: whether to show a bar (needs tqdm: pip install 'optax-transforms[progress]').
 
@@ -182,7 +182,8 @@ def _run(
     )
     point = jax.lax.stop_gradient(_solve(task, x0, recorded))
     if not any(jnp.iscomplexobj(x) for x in jax.tree.leaves(x0)):
-        x = _root(lambda x: task.region.residual(x, jax.grad(f)(x)), point.params, task.region.is_everything)
+        g, symmetric = point.grad, projection is None
+        x = _root(lambda x: task.region.residual(x, g, jax.grad(f)), point.params, symmetric)
         point = point._replace(params=x, value=with_derivatives(f, x, point.value))
     return _result(point, fun(point.params, *args)[1] if has_aux else None)
 
@@ -350,7 +351,7 @@ def _root(residual: Callable[[Params], PyTree], x: Params, symmetric: bool) -> P
     precision = float(np.finfo(real_dtype(x)).eps) ** (2 / 3)
 
     def solve(product: Callable[[PyTree], PyTree], y: PyTree) -> PyTree:
-        solver: Any = cg if symmetric else bicgstab
+        solver: Any = cg if symmetric else gmres
         return solver(product, y, tol=precision)[0]
 
     @jax.custom_jvp
@@ -359,7 +360,8 @@ def _root(residual: Callable[[Params], PyTree], x: Params, symmetric: bool) -> P
 
     @root.defjvp
     def _(primals: Any, tangents: Any) -> Any:
-        x, constants = primals
+        constants = primals[1]
+        x = root(*primals)  # in derivatives of this too
 
         def product(v: Params) -> PyTree:
             return jax.jvp(lambda x: closed(x, *constants), (x,), (v,))[1]

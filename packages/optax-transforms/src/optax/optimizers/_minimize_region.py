@@ -48,18 +48,28 @@ class Region(NamedTuple):
         if self.bounds is not None:
             g = jax.tree.map(lambda g, is_free: jnp.where(is_free, g, 0), g, self.free(x, g))
         if self.projection is not None:
-            g = self.residual(x, tree.conj(g))
+            g = self.residual(x, g, lambda _: tree.conj(g))
         return tree.norm(g)
 
-    def residual(self, x: Params, g: Updates) -> PyTree:
-        """What is 0 at a minimum, and whose derivatives say where the minimum goes."""
+    def residual(self, x: Params, g: Updates, gradient: Callable[[Params], Updates]) -> PyTree:
+        """What is 0 at a minimum, and whose derivatives say where the minimum goes.
+
+        Args:
+          x: the minimum.
+          g: the gradient there, which says what is on a bound.
+          gradient: the function that gives it.
+
+        Returns:
+          A tree like x. Within bounds its derivatives by x are a symmetric matrix: what is on a bound is taken from
+          there wherever the gradient is computed, and moves nothing else by itself.
+        """
         if self.bounds is not None:
-
-            def on_leaf(x: jax.Array, g: jax.Array, a: jax.Array, b: jax.Array, is_free: jax.Array) -> jax.Array:
-                return jnp.where(is_free, g, x - jnp.where(g > 0, a, b))
-
-            return jax.tree.map(on_leaf, x, g, *self.bounds, self.free(x, g))
-        return g if self.projection is None else tree.sub(x, self.nearest(tree.sub(x, g)))
+            free = self.free(x, g)
+            bound = jax.tree.map(lambda g, a, b: jnp.where(g > 0, a, b), g, *self.bounds)
+            slopes = gradient(tree.where(free, x, bound))
+            return tree.where(free, slopes, tree.sub(x, bound))
+        slopes = gradient(x)
+        return slopes if self.projection is None else tree.sub(x, self.nearest(tree.sub(x, slopes)))
 
 
 def _between(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
