@@ -165,8 +165,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             return g, _replaced(S, s, place), _replaced(Y, y, place)
 
         def recomputed(free: PyTree) -> tuple[jax.Array, ...]:
-            _, *memory = over_leaves(remember, updates, summaries=(S, Y), reads=before)
-            return _among(free, updates, *memory, ages, dtype)
+            _, new_S, new_Y = over_leaves(remember, updates, summaries=(S, Y), reads=before)
+            return _among(free, updates, new_S, new_Y, ages, dtype)
 
         if state.products_memory is None or state.scale is None:
             inverse_R, YY, _, _, _, newest = recomputed(None)

@@ -66,8 +66,8 @@ class Region(NamedTuple):
         if self.bounds is not None:
             free = self.free(x, g)
             bound = jax.tree.map(lambda g, a, b: jnp.where(g > 0, a, b), g, *self.bounds)
-            slopes = gradient(tree.where(free, x, bound))
-            return tree.where(free, slopes, tree.sub(x, bound))
+            slopes = gradient(jax.tree.map(jnp.where, free, x, bound))
+            return jax.tree.map(jnp.where, free, slopes, tree.sub(x, bound))
         slopes = gradient(x)
         return slopes if self.projection is None else tree.sub(x, self.nearest(tree.sub(x, slopes)))
 
