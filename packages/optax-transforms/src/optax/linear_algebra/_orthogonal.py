@@ -7,7 +7,7 @@ polynomial that is near 1 on most of (0, 1].
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
@@ -98,19 +98,24 @@ def newton_schulz(
     check_coefficients("coefficients", coefficients)
     rows = coefficient_rows(coefficients, steps)
     rows = jnp.broadcast_to(rows, (steps, 3)) if rows.ndim == 1 else rows[:steps]
+
+    def iterated(x: jax.Array) -> jax.Array:
+        real = x.real.dtype
+        y: jax.Array = _orthogonalized(x, rows.astype(real), jnp.asarray(eps, real), preconditioning, precision)
+        return y
+
+    return _of_wide(iterated, matrix)
+
+
+def _of_wide(f: Callable[[jax.Array], jax.Array], matrix: jax.Array) -> jax.Array:
+    """f of matrices with no more rows than columns, in float32 or wider; of tall ones it gets the transpose."""
     matrix = jnp.asarray(matrix)
     _require_matrix(matrix)
     if not matrix.size:
         return matrix
     x = widen(matrix)
     wide = x.shape[-2] <= x.shape[-1]
-    y = _orthogonalized(
-        x if wide else _transpose(x),
-        rows.astype(x.real.dtype),
-        jnp.asarray(eps, x.real.dtype),
-        preconditioning,
-        precision,
-    )
+    y = f(x if wide else _transpose(x))
     return (y if wide else _transpose(y)).astype(matrix.dtype)
 
 
@@ -240,14 +245,7 @@ def polar_factor(matrix: jax.Array) -> jax.Array:
     Reference:
       Higham, "Functions of matrices", 2008, chapter 8.
     """
-    matrix = jnp.asarray(matrix)
-    _require_matrix(matrix)
-    if not matrix.size:
-        return matrix
-    x = widen(matrix)
-    wide = x.shape[-2] <= x.shape[-1]
-    q = _polar(x if wide else _transpose(x))
-    return (q if wide else _transpose(q)).astype(matrix.dtype)
+    return _of_wide(_polar, matrix)
 
 
 @jax.custom_jvp

@@ -54,6 +54,15 @@ class ScaleByAdamState(NamedTuple):
     nu: Updates
 
 
+def no_moments(params: Params, b1: Numeric, mu_dtype: DTypeLike | None, nu_dtype: DTypeLike | None) -> ScaleByAdamState:
+    """The state before the first gradient."""
+    return ScaleByAdamState(
+        count=jnp.zeros([], jnp.int32),
+        mu=new_slot(params, decay=b1, dtype=mu_dtype),
+        nu=new_slot(params, dtype=nu_dtype, real=True),
+    )
+
+
 @transformation
 def scale_by_adam(
     b1: Numeric = 0.9,
@@ -100,11 +109,7 @@ def scale_by_adam(
     check_hyperparameter("eps_root", eps_root, least=0)
 
     def init(params: Params) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            count=jnp.zeros([], jnp.int32),
-            mu=new_slot(params, decay=b1, dtype=mu_dtype),
-            nu=new_slot(params, dtype=nu_dtype, real=True),
-        )
+        return no_moments(params, b1, mu_dtype, nu_dtype)
 
     def update(
         updates: Updates, state: ScaleByAdamState, params: Params | None = None

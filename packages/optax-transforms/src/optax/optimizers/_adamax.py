@@ -24,13 +24,12 @@ from optax.core import (
     check_dtype,
     check_hyperparameter,
     moving_average,
-    new_slot,
     over_leaves,
     safe_increment,
     scaled,
     transformation,
 )
-from optax.optimizers._adam import ScaleByAdamState
+from optax.optimizers._adam import ScaleByAdamState, no_moments
 from optax.optimizers._parts import mean_estimate, over
 from optax.transforms import add_decayed_weights, scale_by_learning_rate
 
@@ -75,11 +74,7 @@ def scale_by_adamax(
     check_dtype("nu_dtype", nu_dtype)
 
     def init(params: Params) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            count=jnp.zeros([], jnp.int32),
-            mu=new_slot(params, decay=b1, dtype=mu_dtype),
-            nu=new_slot(params, dtype=nu_dtype, real=True),
-        )
+        return no_moments(params, b1, mu_dtype, nu_dtype)
 
     def update(
         updates: Updates, state: ScaleByAdamState, params: Params | None = None

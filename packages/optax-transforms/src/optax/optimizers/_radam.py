@@ -29,7 +29,6 @@ from optax.core import (
     check_hyperparameter,
     debias,
     moving_average,
-    new_slot,
     over_leaves,
     safe_increment,
     safe_sqrt,
@@ -37,7 +36,7 @@ from optax.core import (
     total_weight,
     transformation,
 )
-from optax.optimizers._adam import ScaleByAdamState
+from optax.optimizers._adam import ScaleByAdamState, no_moments
 from optax.optimizers._parts import mean_estimate, over_root
 from optax.transforms import scale_by_learning_rate
 
@@ -94,11 +93,7 @@ def scale_by_radam(
     check_dtype("nu_dtype", nu_dtype)
 
     def init(params: Params) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            count=jnp.zeros([], jnp.int32),
-            mu=new_slot(params, decay=b1, dtype=mu_dtype),
-            nu=new_slot(params, dtype=nu_dtype, real=True),
-        )
+        return no_moments(params, b1, mu_dtype, nu_dtype)
 
     def update(
         updates: Updates, state: ScaleByAdamState, params: Params | None = None
