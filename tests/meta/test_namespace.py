@@ -111,7 +111,7 @@ def test_type_checkers_are_told_the_same() -> None:
         else:
             assert [alias.name for alias in node.names] == ["*"]
             flat.add(str(node.module))
-    assert flat == {f"optax.{part}" for part in (*optax._FLAT, "_older")}
+    assert flat == {f"optax.{part}" for part in (*optax._FLAT, "_older", "_deprecated")}
     assert modules == {*PARTS} - {"tree"}  # comes with the names of optax.core
 
 

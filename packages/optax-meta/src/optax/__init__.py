@@ -21,6 +21,8 @@ from optax.core import _collision
 _collision.check()
 del _collision
 
+from optax import _private  # makes `optax._src` and the like known to import
+
 # The parts whose public names are names of `optax` too, in the order in which they are searched.
 _FLAT = (
     "core",
@@ -44,6 +46,7 @@ _NESTED = (
     "projections",
     "second_order",
     "tree",
+    "tree_utils",
 )
 
 if TYPE_CHECKING:  # the same for type checkers, which do not know this condition by any other name
@@ -63,7 +66,9 @@ if TYPE_CHECKING:  # the same for type checkers, which do not know this conditio
     from optax import schedules as schedules
     from optax import second_order as second_order
     from optax import transforms as transforms
+    from optax import tree_utils as tree_utils
     from optax import wrappers as wrappers
+    from optax._deprecated import *
     from optax._older import *
     from optax.core import *  # with optax.core.tree, which optax.tree repeats
     from optax.estimators import *
@@ -82,12 +87,15 @@ else:
             return _import_module(f"optax.{name}")
         if name == "__all__":
             return sorted({*_FLAT, *_NESTED}.union(*(part.__all__ for part in _searched())))
-        message = f"module 'optax' has no attribute {name!r}"
         if name.startswith("_"):  # inspecting tools ask for many of these, and no part has any to offer
-            raise AttributeError(message, name=name)
+            return _private.older(__name__, name)
         for part in _searched():
             if name in part.__all__:
                 return globals().setdefault(name, getattr(part, name))
+        try:
+            return _private.older(__name__, name)
+        except AttributeError as error:
+            message = str(error)
 
         from difflib import get_close_matches
 

@@ -1,5 +1,6 @@
 """Older addresses: what the original keeps in `optax.contrib` is a name of `optax` and of one of its parts here."""
 
+from optax import _private
 from optax.optimizers import COCOBState as COCOBState
 from optax.optimizers import DAdaptAdamWState as DAdaptAdamWState
 from optax.optimizers import DoGState as DoGState
@@ -61,3 +62,5 @@ from optax.wrappers import schedule_free_sgd as schedule_free_sgd
 
 # For `help` and `import *`, as in the packages.
 globals()["__all__"] = [name for name in globals() if not name.startswith("_")]
+
+_private.adopt(globals())

@@ -26,6 +26,7 @@ from optax.core import (
     safe_increment,
 )
 from optax.schedules._roles import Role, accepts_any_name, declared_roles
+from optax.schedules._stateful import WrappedScheduleState as WrappedScheduleState  # where pickles look for it
 
 __all__ = [
     "InjectHyperparamsState",
