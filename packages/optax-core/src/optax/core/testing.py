@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +34,11 @@ from optax.core._types import (
     Updates,
     with_extra_args_support,
 )
+
+try:
+    import chex
+except ImportError as error:
+    raise ImportError("optax.core.testing needs chex: pip install 'optax-core[testing]'") from error
 
 __all__ = ["CHECKS", "Subject", "check_transformation", "factories"]
 
