@@ -88,11 +88,12 @@ def scale_by_sm3(b1: Numeric = 0.9, b2: Numeric = 1.0, eps: Numeric = 1e-8) -> G
         del params
         weight = jnp.where(jnp.asarray(b2) == 1, 1.0, 1.0 - b2)
 
-        def rule(g: jax.Array, m: jax.Array, M: list[jax.Array]) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
-            bound = functools.reduce(jnp.minimum, (_along(x, axis, g.ndim) for axis, x in enumerate(M)))
+        def rule(g: jax.Array, m: jax.Array, M: PyTree) -> tuple[jax.Array, jax.Array, PyTree]:
+            covers, structure = jax.tree.flatten(M)  # a list; a mapping in the states of flax.nnx
+            bound = functools.reduce(jnp.minimum, (_along(x, axis, g.ndim) for axis, x in enumerate(covers)))
             n = scaled(jnp.broadcast_to(bound, g.shape), b2) + scaled(abs_sq(g), weight)
             m = moving_average(ratio(g, divisor(n + eps)), m, b1)
-            return m, m, _covers(n)
+            return m, m, jax.tree.unflatten(structure, _covers(n))
 
         updates, m, M = over_leaves(rule, updates, state.nu, summaries=(state.mu,))
         return updates, ScaleBySM3State(M, m)
