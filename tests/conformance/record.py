@@ -11,12 +11,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import optax
+from compat import programs, states
 from conformance import engine, losses, schedules
 
 
 def record(file: Path) -> None:
-    """Write updates of optimizers, values of schedules, losses and gradients, or messages of the errors raised."""
-    record: dict[str, Any] = {}
+    """Write updates of optimizers, values of schedules, losses and gradients, or messages of the errors raised.
+
+    And the histories of states, what programs give, and the names of the modules that have factories.
+    """
+    names = {name for module in states.modules().values() for name in dir(module)}
+    record: dict[str, Any] = {"names": names, "programs": programs.record(), "states": states.record()}
     for case in engine.cases():
         with _message_of_an_error(record, case.call):
             record[case.call] = engine.original_updates(case, optax)

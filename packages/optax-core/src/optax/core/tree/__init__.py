@@ -4,6 +4,7 @@ Several names hide builtins (`sum`, `max`, `set` ...): import the module, not it
 """
 
 from optax.core.tree._arithmetic import *
+from optax.core.tree._convert import *
 from optax.core.tree._create import *
 from optax.core.tree._lookup import *
 from optax.core.tree._moments import *
