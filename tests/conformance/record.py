@@ -5,6 +5,8 @@ import inspect
 import pickle
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,23 @@ from conformance import engine, losses, schedules
 
 
 def record(file: Path) -> None:
-    """Write updates of optimizers, values of schedules, losses and gradients, or messages of the errors raised.
+    """Write what the functions below record, each in a process of its own: most of the time goes into compiling."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        parts = [pool.submit(part) for part in (of_states, of_cases)]
+        found = {key: value for part in parts for key, value in part.result().items()}
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(pickle.dumps(found))
 
-    And the histories of states, what programs give, and the names of the modules that have factories.
-    """
+
+def of_states() -> dict[str, Any]:
+    """The histories of states, what programs give, and the names of the modules that have factories."""
     names = {name for module in states.modules().values() for name in dir(module)}
-    record: dict[str, Any] = {"names": names, "programs": programs.record(), "states": states.record()}
+    return {"names": names, "programs": programs.record(), "states": states.record()}
+
+
+def of_cases() -> dict[str, Any]:
+    """Updates of optimizers, values of schedules, losses and gradients, or messages of the errors raised."""
+    record: dict[str, Any] = {}
     for case in engine.cases():
         with _message_of_an_error(record, case.call):
             record[case.call] = engine.original_updates(case, optax)
@@ -34,8 +47,7 @@ def record(file: Path) -> None:
         if function and of_loss.settings.keys() <= inspect.signature(function).parameters.keys():
             with _message_of_an_error(record, of_loss.call):
                 record[of_loss.call] = losses.with_jax(function, of_loss)
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(pickle.dumps(record))
+    return record
 
 
 @contextlib.contextmanager
