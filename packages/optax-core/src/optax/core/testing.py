@@ -37,8 +37,9 @@ from optax.core._types import (
 
 try:
     import chex
-except ImportError as error:
-    raise ImportError("optax.core.testing needs chex: pip install 'optax-core[testing]'") from error
+except ModuleNotFoundError as error:
+    error.msg = "optax.core.testing needs chex: pip install 'optax-core[testing]'"
+    raise
 
 __all__ = ["CHECKS", "Subject", "check_transformation", "factories"]
 
