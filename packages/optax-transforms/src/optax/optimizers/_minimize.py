@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
-from jax.scipy.sparse.linalg import cg, gmres
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from optax.core import (
@@ -347,11 +346,13 @@ def _differ(a: PyTree, b: PyTree) -> jax.Array:
 
 def _root(residual: Callable[[Params], PyTree], x: Params, symmetric: bool) -> Params:
     """x, where the residual is 0, with the derivatives that this gives it by what the residual is made of."""
+    from jax.scipy.sparse import linalg  # here, for it takes longer to import than all optimizers together
+
     closed, constants = jax.closure_convert(residual, x)
     precision = float(np.finfo(real_dtype(x)).eps) ** (2 / 3)
 
     def solve(product: Callable[[PyTree], PyTree], y: PyTree) -> PyTree:
-        solver: Any = cg if symmetric else gmres
+        solver: Any = linalg.cg if symmetric else linalg.gmres
         return solver(product, y, tol=precision)[0]
 
     @jax.custom_jvp
