@@ -9,7 +9,7 @@ from jax.tree_util import DictKey, keystr, tree_leaves_with_path
 
 from optax.core._numerics import dtype_of, is_random_key
 from optax.core._types import PyTree
-from optax.core.tree._lookup import KeyPath, _children, _is_named_tuple, _spell
+from optax.core.tree._lookup import KeyPath, children_of, is_named_tuple, spelled
 
 __all__ = ["restore_like"]
 
@@ -51,13 +51,13 @@ def _restored(path: KeyPath, target: Any, found: Any, problems: list[str]) -> An
     if not _has_values(target):
         problems += _unused(path, found)
         return jax.tree.map(lambda x: jnp.zeros(jnp.shape(x), dtype_of(x)), target)
-    pairs, treedef = _children(target)
+    pairs, treedef = children_of(target)
     if not pairs:
         return _converted(path, target, found, problems)
-    parts = {_name(key): part for key, part in _children(found)[0]}
+    parts = {_name(key): part for key, part in children_of(found)[0]}
     if not parts:
         problems += _unused(path, found)  # an array where the target has a container
-    by_position = _is_named_tuple(target) and {*parts} == {str(i) for i in range(len(parts))}
+    by_position = is_named_tuple(target) and {*parts} == {str(i) for i in range(len(parts))}
     defaults = getattr(target, "_field_defaults", {})
     children = []
     for i, (key, child) in enumerate(pairs):
@@ -77,19 +77,19 @@ def _restored(path: KeyPath, target: Any, found: Any, problems: list[str]) -> An
 def _converted(path: KeyPath, target: Any, found: Any, problems: list[str]) -> Any:
     shape, dtype = jnp.shape(target), dtype_of(target)
     if not _has_values(found):
-        problems.append(f"nothing is found for {_spell(path)}")
+        problems.append(f"nothing is found for {spelled(path)}")
         return target
-    if _children(found)[0]:
-        problems.append(f"a {type(found).__name__} is found for the array {_spell(path)}")
+    if children_of(found)[0]:
+        problems.append(f"a {type(found).__name__} is found for the array {spelled(path)}")
         return target
     if is_random_key(found) and not is_random_key(target):
         found = jax.random.key_data(found)
     if jnp.iscomplexobj(found) and not jnp.issubdtype(dtype, jnp.complexfloating) and not np.any(np.imag(found)):
         found = found.real  # a mean of squares of complex numbers
     if jnp.shape(found) != shape and {jnp.shape(found), shape} != {(), (1,)}:
-        problems.append(f"{_spell(path)} has the shape {shape}, {jnp.shape(found)} is found")
+        problems.append(f"{spelled(path)} has the shape {shape}, {jnp.shape(found)} is found")
     elif dtype_of(found) != dtype and _kind(found) > _kind(target):
-        problems.append(f"{_spell(path)} has the dtype {dtype}, {dtype_of(found)} is found")
+        problems.append(f"{spelled(path)} has the dtype {dtype}, {dtype_of(found)} is found")
     else:
         return jnp.reshape(found if is_random_key(found) else jnp.asarray(found, dtype), shape)
     return target
@@ -102,7 +102,7 @@ def _has_values(tree: Any) -> bool:
 
 def _unused(path: KeyPath, found: Any) -> list[str]:
     leaves = tree_leaves_with_path(found)
-    return [f"nothing takes {_spell(path)}{keystr(rest)}" for rest, x in leaves if _has_values(x)]
+    return [f"nothing takes {spelled(path)}{keystr(rest)}" for rest, x in leaves if _has_values(x)]
 
 
 def _kind(x: Any) -> int:

@@ -36,16 +36,16 @@ KeyPath: TypeAlias = tuple[Any, ...]
 Filter: TypeAlias = Callable[[KeyPath, Any], Any]
 
 
-def _is_named_tuple(x: Any) -> bool:
+def is_named_tuple(x: Any) -> bool:
     return isinstance(x, tuple) and hasattr(x, "_fields")
 
 
-def _children(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
+def children_of(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
     """The (key, child) pairs of one pytree node, and what puts them together again; none for a leaf."""
     pairs, treedef = tree_flatten_with_path(node, is_leaf=lambda x: x is not node)
     if len(pairs) == 1 and not pairs[0][0]:  # a leaf is its own only child
         return [], treedef
-    if _is_named_tuple(node):
+    if is_named_tuple(node):
         return [(NamedTupleKey(type(node).__name__, path[0].name), x) for path, x in pairs], treedef
     return [(path[0], x) for path, x in pairs], treedef
 
@@ -54,7 +54,7 @@ def _matches(key: Any, path: KeyPath, value: Any, filtering: Filter | None) -> b
     last = path[-1] if path else None
     names = [last.key] if isinstance(last, DictKey) else []
     names += [last.name] if isinstance(last, (NamedTupleKey, GetAttrKey)) else []
-    names += [type(value).__name__] if _is_named_tuple(value) else []
+    names += [type(value).__name__] if is_named_tuple(value) else []
     return key in names and (filtering is None or bool(filtering(path, value)))
 
 
@@ -64,7 +64,7 @@ def _walk(tree: PyTree) -> Iterator[tuple[KeyPath, Any]]:
     while queue:
         path, node = queue.popleft()
         yield path, node
-        queue.extend(((*path, key), child) for key, child in _children(node)[0])
+        queue.extend(((*path, key), child) for key, child in children_of(node)[0])
 
 
 def get_all_with_path(tree: PyTree, key: Any, filtering: Filter | None = None) -> list[tuple[KeyPath, Any]]:
@@ -99,7 +99,8 @@ def get(tree: PyTree, key: Any, default: Any = None, filtering: Filter | None = 
     """
     found = get_all_with_path(tree, key, filtering)
     if len(found) > 1:
-        raise KeyError(f"{len(found)} values go by the name {key!r}: at {', '.join(_spell(path) for path, _ in found)}")
+        places = ", ".join(spelled(path) for path, _ in found)
+        raise KeyError(f"{len(found)} values go by the name {key!r}: at {places}")
     return found[0][1] if found else default
 
 
@@ -127,7 +128,7 @@ def set(tree: PyTree, filtering: Filter | None = None, /, **kwargs: Any) -> PyTr
         for key, value in kwargs.items():
             if _matches(key, path, node, filtering):
                 return _in_place_of(node, value)
-        pairs, treedef = _children(node)
+        pairs, treedef = children_of(node)
         return treedef.unflatten([rebuilt((*path, key), child) for key, child in pairs]) if pairs else node
 
     return rebuilt((), tree)
@@ -149,7 +150,7 @@ def _in_place_of(old: Any, new: Any) -> Any:
     return jax.tree.map(on_leaf, old, new)
 
 
-def _spell(path: KeyPath) -> str:
+def spelled(path: KeyPath) -> str:
     return "".join(f"[{k}]" if isinstance(k, NamedTupleKey) else keystr((k,)) for k in path) or "the root"
 
 
