@@ -19,42 +19,11 @@ def stepped(tx: optax.GradientTransformation, state: Any = None) -> tuple[Any, A
     return tx.update(jax.grad(loss)(params), tx.init(params) if state is None else state, params)
 
 
-# Modules that are private in the original, with the names that are imported from them.
-PRIVATE = {
-    "optax._src.alias": "adamw lars transform",
-    "optax._src.base": (
-        "EmptyState GradientTransformation GradientTransformationExtraArgs OptState Params PyTree Schedule Updates "
-        "init_empty_state"
-    ),
-    "optax._src.combine": "chain",
-    "optax._src.factorized": "FactoredState scale_by_factored_rms",
-    "optax._src.linear_algebra": "global_norm lax",
-    "optax._src.numerics": "abs_sq safe_int32_increment safe_norm",
-    "optax._src.schedule": "InjectHyperparamsState cosine_decay_schedule",
-    "optax._src.transform": (
-        "AddNoiseState NamedTuple ScaleByAdamState add_decayed_weights add_noise scale_by_adam scale_by_learning_rate "
-        "trace"
-    ),
-    "optax._src.update": "apply_updates",
-    "optax._src.utils": "canonicalize_dtype",
-    "optax._src.wrappers": "ApplyIfFiniteState MaskedState MultiStepsState ShouldSkipUpdateFunction",
-    "optax.contrib._muon": "MuonDimensionNumbers muon scale_by_muon",
-    "optax.contrib._privacy": "differentially_private_aggregate",
-    "optax.transforms._masking": "MaskedNode MaskedState",
-}
+# Their warnings, and all names that can be taken from them, are tested in tests/meta.
+with_private_modules = pytest.mark.filterwarnings("ignore:the module optax.* is private:DeprecationWarning")
 
 
-@pytest.mark.filterwarnings("ignore:the module optax.* is private:DeprecationWarning")
-@pytest.mark.parametrize("module", PRIVATE)
-def test_private_modules_have_what_is_imported_from_them(module: str) -> None:
-    found = importlib.import_module(module)
-    for name in PRIVATE[module].split():
-        thing = getattr(found, name)
-        for home in (optax, optax.contrib):
-            assert getattr(home, name, thing) is thing  # isinstance works across the two
-
-
-@pytest.mark.filterwarnings("ignore:the module optax.* is private:DeprecationWarning")
+@with_private_modules
 def test_an_optimizer_written_with_private_modules() -> None:
     """As the descendants of one well-known file do: types, a step counter, a chain and a rate."""
     from optax._src import base, numerics, transform, utils
@@ -92,7 +61,7 @@ def test_an_optimizer_written_with_private_modules() -> None:
     assert state[0].count == 100
 
 
-@pytest.mark.filterwarnings("ignore:the module optax.* is private:DeprecationWarning")
+@with_private_modules
 def test_a_registry_of_a_module_s_functions() -> None:
     """Optimizers by name: what is in the module's `__dict__`, called with a rate where the signature has one."""
     alias = importlib.import_module("optax._src.alias")

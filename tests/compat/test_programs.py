@@ -14,8 +14,9 @@ RECORD: Mapping[str, Described | str] = engine.read_record()["programs"]
 
 BOUND = 1e-4  # of programs of several steps
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # older names are among what is called
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # older names are among them
+
 @pytest.mark.parametrize("call", programs.EXPRESSIONS)
 def test_values_are_those_of_the_original(call: str) -> None:
     """In their containers, with their shapes and dtypes too; where a reason is given, they differ."""
@@ -28,7 +29,6 @@ def test_values_are_those_of_the_original(call: str) -> None:
     assert bool(differ) == (programs.EXPRESSIONS[call] is not None), differ
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", programs.PROGRAMS)
 def test_programs_do_what_they_do_with_the_original(name: str) -> None:
     theirs = RECORD[name]
