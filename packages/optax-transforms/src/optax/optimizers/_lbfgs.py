@@ -154,7 +154,6 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         is_pair = curved & jnp.isfinite(ss) & jnp.isfinite(yy)  # what is not finite is not remembered
         of_pair = jnp.where(is_pair, jnp.stack([sy, yy, sg, yg]), 0)
         Sy, Yy, Sg, Yg = jnp.where(here[None], of_pair[:, None], of_memory)
-
         Sy, Yy = jnp.where(is_pair, Sy, 0), jnp.where(is_pair, Yy, 0)
 
         def pair(g: jax.Array, x: jax.Array, last_x: jax.Array, last_g: jax.Array) -> tuple[jax.Array, jax.Array]:
