@@ -18,6 +18,7 @@ import numpy as np
 
 from optax.core import _numerics as numerics
 from optax.core._align import rows_aligned
+from optax.core._allocate import copied, filled
 from optax.core._types import (
     NO_PARAMS_MSG,
     GradientTransformation,
@@ -207,11 +208,7 @@ def new_slot(params: Params, *, decay: Any = None, dtype: Any = None, real: bool
       A tree of strongly typed zeros with the shapes and, where it is known, the sharding of the parameters.
     """
 
-    def zeros(p: Any) -> jax.Array:
-        wanted = None if numerics.is_random_key(p) else _dtype_of_slot(p, decay, dtype, real)
-        return numerics.varying(jnp.zeros_like(p, dtype=wanted), numerics.manual_axes(p))  # JAX 0.6 forgets them
-
-    return jax.tree.map(zeros, params)
+    return filled(params, 0, lambda p: p.dtype if numerics.is_random_key(p) else _dtype_of_slot(p, decay, dtype, real))
 
 
 def _dtype_of_slot(p: Any, decay: Any, dtype: Any, real: bool) -> np.dtype[Any]:
@@ -235,11 +232,7 @@ def copy_slot(params: Params, *, decay: Any = None, dtype: Any = None) -> PyTree
       A tree of strongly typed copies, in buffers of their own: parameters and state can be donated together.
     """
 
-    def copied(p: Any) -> jax.Array:
-        own = _dtype_of_slot(p, decay, dtype, real=False)
-        return jnp.zeros_like(p, dtype=own) if isinstance(p, jax.ShapeDtypeStruct) else jnp.array(p, own, copy=True)
-
-    return jax.tree.map(copied, params)
+    return copied(params, lambda p: _dtype_of_slot(p, decay, dtype, real=False))
 
 
 def new_scalar(value: Any, dtype: Any, params: Params) -> jax.Array:

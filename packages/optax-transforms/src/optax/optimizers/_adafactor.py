@@ -37,7 +37,7 @@ from optax.core import (
     safe_increment,
     transformation,
 )
-from optax.optimizers._parts import divisor
+from optax.optimizers._parts import divisor, summed
 from optax.transforms import (
     add_decayed_weights,
     clip_by_block_rms,
@@ -243,4 +243,4 @@ def _moments(zeros: jax.Array, least: int | None) -> tuple[jax.Array, jax.Array,
     axes = _factored_axes(zeros.shape, least)
     if axes is None:
         return jnp.zeros(1, zeros.dtype), jnp.zeros(1, zeros.dtype), zeros
-    return jnp.sum(zeros, axes[0]), jnp.sum(zeros, axes[1]), jnp.zeros(1, zeros.dtype)
+    return summed(zeros, axes[0]), summed(zeros, axes[1]), jnp.zeros(1, zeros.dtype)

@@ -265,7 +265,7 @@ def _scale_by_dowg(first_sq_dist: Numeric, eps: Numeric) -> GradientTransformati
 
     def init(params: Params) -> DoWGState:
         x0 = copy_slot(params, decay=0)
-        dtype = tree.norm(x0).dtype
+        dtype = jax.eval_shape(tree.norm, x0).dtype
         return DoWGState(x0, new_scalar(0, dtype, x0), new_scalar(first_sq_dist, dtype, x0))
 
     def update(updates: Updates, state: DoWGState, params: Params | None = None) -> tuple[Updates, DoWGState]:

@@ -33,9 +33,18 @@ def filled_slot(params: Params, value: Numeric, dtype: DTypeLike | None = None) 
     zeros = new_slot(params, dtype=dtype, real=True)
     if is_zero(value):
         return zeros
-    return jax.tree.map(
-        lambda v: v + jnp.asarray(value, v.dtype) if jnp.issubdtype(v.dtype, jnp.floating) else v, zeros
-    )
+    return jax.tree.map(lambda v: tree.full_like(v, value) if jnp.issubdtype(v.dtype, jnp.floating) else v, zeros)
+
+
+def summed(zeros: jax.Array, axes: Any) -> jax.Array:
+    """The sum of zeros over some axes, with the sharding of the others."""
+    if isinstance(zeros, jax.core.Tracer) or len(zeros.devices()) > 1:
+        return jnp.sum(zeros, axes)
+    # Without a program for every shape.
+    shape = jax.eval_shape(lambda x: jnp.sum(x, axes), zeros).shape
+    place = zeros.sharding if zeros.committed else None
+    empty: jax.Array = tree.zeros_like(jax.ShapeDtypeStruct(shape, zeros.dtype, sharding=place))
+    return empty
 
 
 def divisor(v: jax.Array) -> jax.Array:

@@ -32,7 +32,7 @@ from optax.core import (
     scaled,
     transformation,
 )
-from optax.optimizers._parts import divisor
+from optax.optimizers._parts import divisor, summed
 from optax.transforms import scale_by_learning_rate
 
 __all__ = ["ScaleBySM3State", "scale_by_sm3", "sm3"]
@@ -142,7 +142,7 @@ def _covers(n: jax.Array) -> list[jax.Array]:
 def _no_covers(zeros: jax.Array) -> list[jax.Array]:
     """The covers of zeros: made from the array, so that they are sharded like it, by sums, since XLA sees at once what
     those of a constant are, while it computes its maxima when it compiles."""
-    return [jnp.sum(zeros, axis=_others(axis, zeros.ndim)) for axis in range(max(zeros.ndim, 1))]
+    return [summed(zeros, _others(axis, zeros.ndim)) for axis in range(max(zeros.ndim, 1))]
 
 
 def _along(x: jax.Array, axis: int, ndim: int) -> jax.Array:

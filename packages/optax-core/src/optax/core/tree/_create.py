@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_leaves_with_path
 
+from optax.core._allocate import filled
 from optax.core._numerics import (
     as_array,
     dtype_of,
@@ -16,9 +17,7 @@ from optax.core._numerics import (
     is_complex,
     is_float0,
     is_random_key,
-    manual_axes,
     promoted,
-    varying,
 )
 from optax.core._types import PyTree
 
@@ -49,11 +48,7 @@ def full_like(tree: PyTree, fill_value: Any, dtype: Any = None) -> PyTree:
       A tree of strongly typed arrays.
     """
 
-    def on_leaf(x: Any) -> Any:
-        kept = {} if is_random_key(x) and dtype is None else {"dtype": dtype_of(x) if dtype is None else dtype}
-        return varying(jnp.full_like(x, fill_value, **kept), manual_axes(x))
-
-    return jax.tree.map(on_leaf, tree)
+    return filled(tree, fill_value, lambda x: dtype_of(x) if dtype is None else dtype)
 
 
 def zeros_like(tree: PyTree, dtype: Any = None) -> PyTree:
