@@ -274,10 +274,20 @@ def within(slot: PyTree, target: PyTree) -> PyTree:
     return jax.tree.map(lambda s, x: s if isinstance(s, MaskedNode) else x, slot, target, is_leaf=is_gap)
 
 
-def over_slots(rule: Callable[..., Any], updates: Updates, *slots: PyTree, reads: tuple[PyTree, ...] = ()) -> Any:
+def over_slots(
+    rule: Callable[..., Any],
+    updates: Updates,
+    *slots: PyTree,
+    reads: tuple[PyTree, ...] = (),
+    summaries: tuple[PyTree, ...] = (),
+) -> Any:
     """`over_leaves` for those leaves that the slots have; the other updates stay as they are."""
     new_updates, *new_slots = over_leaves(
-        rule, within(slots[0], updates), *slots, reads=tuple(within(slots[0], t) for t in reads)
+        rule,
+        within(slots[0], updates),
+        *slots,
+        reads=tuple(within(slots[0], t) for t in reads),
+        summaries=summaries,
     )
     merged = jax.tree.map(lambda new, old: old if is_gap(new) else new, new_updates, updates, is_leaf=is_gap)
     return merged, *new_slots

@@ -155,14 +155,19 @@ def schedule_free(
         weight_sum = old_sum + weight
         c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1), 0)
         share = jnp.asarray(b1, dtype)
+        old_share = jnp.asarray(state.b1, dtype)
+        change = share / jnp.where(old_share == 0, 1, old_share)  # x is in the state where b1 may be 0
 
-        def rule(u: jax.Array, z: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def rule(u: jax.Array, z: jax.Array, x: Any, y: jax.Array) -> tuple[jax.Array, jax.Array, Any]:
             z = z + u
+            if _is_masked(x):  # the step of y, without the z before (another array to keep): it was z - u
+                return scaled(z - y, c + (1 - c) * (1 - change)) + scaled(u, (1 - c) * (change - share)), z, x
             x = x + scaled(z - x, c)
             return z + scaled(x - z, share) - y, z, x
 
-        updates, z, x = over_slots(rule, updates, state.z, state.eval_params(params), reads=(params,))
-        kept_x = None if state.x is None else within(state.x, x)
+        x = jax.tree.map(lambda _: MaskedNode(), state.z) if state.x is None else state.x
+        updates, z, x = over_slots(rule, updates, state.z, reads=(params,), summaries=(x,))
+        kept_x = None if state.x is None else x
         count = safe_increment(state.step_count)
         return updates, ScheduleFreeState(share, weight_sum, count, max_lr, base_state, z, kept_x)
 
