@@ -10,6 +10,8 @@ import numpy as np
 
 from optax.core import Params, tree
 
+_finfo: Any = jnp.finfo  # unannotated in JAX
+
 
 def wide_dtype(*things: Any) -> Any:
     """The dtype, float32 or wider, that holds what all these arrays or dtypes do; complex if one of them is."""
@@ -25,6 +27,21 @@ def real_dtype(params: Params) -> Any:
 def is_zero(value: Any) -> bool:
     """Whether a hyperparameter is the number 0, for good: then what it multiplies need not be read."""
     return isinstance(value, (int, float)) and value == 0
+
+
+def rounded(x: jax.Array, dtype: Any) -> jax.Array:
+    """The number of `dtype` next to `x`, in the dtype of `x`."""
+    own, its = _finfo(x.dtype), _finfo(dtype)
+    if its.nmant >= own.nmant:
+        return x
+    # Not by a conversion and back, which the compiler may leave out.
+    normal = jax.lax.reduce_precision(x, its.nexp, its.nmant)
+    if its.nexp == own.nexp:
+        return normal
+    # Below its normal range `dtype` has evenly spaced numbers, for which `reduce_precision` returns 0. The sum with
+    # this number has the same spacing.
+    even = jnp.asarray(1.5 * 2.0**own.nmant * float(its.smallest_subnormal), x.dtype)
+    return jnp.where(jnp.abs(x) < float(its.smallest_normal), (x + even) - even, normal)
 
 
 def quotient(x: jax.Array, d: jax.Array) -> jax.Array:

@@ -23,6 +23,7 @@ from optax.core import (
     transformation,
     tree,
 )
+from optax.transforms._precision import rounded
 from optax.wrappers._averages import is_gap, states_in, within
 
 __all__ = ["MasterWeightsState", "master_params", "master_weights"]
@@ -99,8 +100,8 @@ def master_weights(inner: GradientTransformation, dtype: DTypeLike = jnp.float32
                 return step, r
             p, g = jnp.asarray(p), jnp.asarray(g)
             # To both dtypes: a wrapper that works in float32 takes the update back to that of the gradients.
-            update = _rounded(_rounded(_rounded(m, p.dtype) - p.astype(m.dtype), p.dtype), g.dtype)
-            return update.astype(g.dtype), m - _rounded(p.astype(m.dtype) + update, p.dtype)
+            update = rounded(rounded(rounded(m, p.dtype) - p.astype(m.dtype), p.dtype), g.dtype)
+            return update.astype(g.dtype), m - rounded(p.astype(m.dtype) + update, p.dtype)
 
         leaves, structure = jax.tree.flatten(remainder, is_leaf=is_gap)
         treedef: Any = structure  # of a class that type checkers do not see
@@ -155,18 +156,3 @@ _finfo: Any = jnp.finfo  # unannotated in JAX
 
 def _is_narrower(dtype: Any, wide: Any) -> bool:
     return bool(jnp.issubdtype(dtype, jnp.floating)) and _finfo(dtype).nmant < _finfo(wide).nmant
-
-
-def _rounded(x: jax.Array, dtype: Any) -> jax.Array:
-    """The number of `dtype` next to `x`, in the dtype of `x`."""
-    own, its = _finfo(x.dtype), _finfo(dtype)
-    if its.nmant >= own.nmant:
-        return x
-    # Not by a conversion and back, which the compiler may leave out.
-    normal = jax.lax.reduce_precision(x, its.nexp, its.nmant)
-    if its.nexp == own.nexp:
-        return normal
-    # Below its normal range `dtype` has evenly spaced numbers, for which `reduce_precision` returns 0. The sum with
-    # this number has the same spacing.
-    even = jnp.asarray(1.5 * 2.0**own.nmant * float(its.smallest_subnormal), x.dtype)
-    return jnp.where(jnp.abs(x) < float(its.smallest_normal), (x + even) - even, normal)

@@ -25,7 +25,9 @@ from optax.core import (
     tree,
     update_if,
     vary_like,
+    widen,
 )
+from optax.transforms._precision import rounded
 
 __all__ = ["SAMState", "sam"]
 
@@ -119,7 +121,7 @@ def sam(
             adv_state = tree.where(descends, vary_like(adversary.init(p), p), adv_state)
 
         # Rounded to the parameters' dtype first, as without the detour to q: the difference to q is often exact then.
-        new_p = apply_updates(p, descent)
+        new_p = jax.tree.map(_as_stored, apply_updates(p, descent))
         new_updates = over_leaves(lambda a, p, q: jnp.where(descends, p - q, -a), ascent, reads=(new_p, q))
         steps = jnp.where(descends, 0, safe_increment(state.steps_since_sync))
         return new_updates, SAMState(steps, opt_state, adv_state, p)
@@ -146,6 +148,11 @@ def sam(
         return descent, SAMState(state.steps_since_sync, opt_state, adv_state, None)
 
     return GradientTransformationExtraArgs(init, opaque if opaque_mode else transparent)
+
+
+def _as_stored(x: jax.Array) -> jax.Array:
+    """`x` in float32 or wider, with the value that it has in its own dtype: a conversion back may be left out."""
+    return rounded(widen(x), x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def _over_axis(tx: GradientTransformationExtraArgs, axis_name: Any) -> GradientTransformationExtraArgs:
