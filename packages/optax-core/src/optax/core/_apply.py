@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from optax.core._align import map_aligned
+from optax.core._eager import compiled_outside_jit
 from optax.core._numerics import (
     as_array,
     at_precision,
@@ -25,6 +26,7 @@ __all__ = ["apply_updates", "incremental_update", "periodic_update"]
 T = TypeVar("T")
 
 
+@compiled_outside_jit
 def apply_updates(params: T, updates: Updates) -> T:
     """params + updates, in the dtypes of the parameters.
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
+from optax.core._eager import FACTORY_MARK, compiled_outside_jit
 from optax.core._recipe import P, Recipe, recorded
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "register_transformation_class",
     "transformation",
     "with_extra_args_support",
+    "with_recipe",
 ]
 
 Array: TypeAlias = jax.Array | np.ndarray | np.bool_ | np.number[Any]
@@ -184,11 +186,20 @@ def register_transformation_class(cls: TxClass) -> TxClass:
     return cls
 
 
-FACTORY_MARK = "_makes_transformations"
+def with_recipe(tx: Tx, recipe: Recipe) -> Tx:
+    """A transformation as the value of the call that made it: what `transformation` does to the results of a factory.
 
+    Args:
+      tx: a transformation.
+      recipe: the call.
 
-def _attach(tx: Tx, recipe: Recipe) -> Tx:
-    made = tuple.__new__(type(tx), tx)  # a fresh pair: the factory may have returned one that another recipe describes
+    Returns:
+      A new one of the class of `tx` that prints, compares and pickles as the call. Its `update`, called outside of
+      `jax.jit` with arrays alone, is compiled, if the arguments of the call tell all that it does: numbers, arrays,
+      containers, other such values and functions of these packages and of JAX, not a function of one's own.
+    """
+    # A fresh pair: the factory may have returned one that another recipe describes.
+    made = tuple.__new__(type(tx), (tx.init, compiled_outside_jit(tx.update, recipe)))
     vars(made).update(vars(tx), _recipe=recipe)
     return made
 
@@ -202,9 +213,10 @@ def transformation(factory: Callable[P, Tx]) -> Callable[P, Tx]:
 
     Returns:
       The factory, with the same signature. Its results print as the call that made them, are equal and hash alike
-      for equal calls, and pickle if their arguments do.
+      for equal calls, and pickle if their arguments do; outside of `jax.jit` their updates are compiled, as by
+      `with_recipe`.
     """
-    decorated = recorded(_attach)(factory)
+    decorated = recorded(with_recipe)(factory)
     setattr(decorated, FACTORY_MARK, True)
     return decorated
 
@@ -255,7 +267,7 @@ def with_extra_args_support(tx: GradientTransformation) -> GradientTransformatio
         del extra_args
         return tx.update(updates, state, params)
 
-    return _attach(GradientTransformationExtraArgs(tx.init, update), Recipe.of(with_extra_args_support, tx))
+    return with_recipe(GradientTransformationExtraArgs(tx.init, update), Recipe.of(with_extra_args_support, tx))
 
 
 def checked_transformation(name: str, tx: Any) -> GradientTransformationExtraArgs:

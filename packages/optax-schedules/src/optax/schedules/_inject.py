@@ -24,6 +24,7 @@ from optax.core import (
     check_dtype,
     checked_transformation,
     safe_increment,
+    with_recipe,
 )
 from optax.schedules._roles import Role, accepts_any_name, declared_roles
 from optax.schedules._stateful import WrappedScheduleState as WrappedScheduleState  # where pickles look for it
@@ -161,9 +162,7 @@ class _Factory:
         except TypeError:
             self._inner_factory(*args, **kwargs)  # raises Python's own message, which names the function
             raise
-        tx = _injected(_Call(self._inner_factory, recipe.arguments), self._roles, self._dtype)
-        tx._recipe = recipe
-        return tx
+        return with_recipe(_injected(_Call(self._inner_factory, recipe.arguments), self._roles, self._dtype), recipe)
 
     def __repr__(self) -> str:
         return repr(self._recipe)

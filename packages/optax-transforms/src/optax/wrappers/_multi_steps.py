@@ -30,6 +30,7 @@ from optax.core import (
     tree,
     update_if,
     vary_like,
+    with_recipe,
 )
 from optax.transforms._accumulate import begun
 
@@ -122,15 +123,15 @@ class MultiSteps(GradientTransformationExtraArgs):
             made = _every_gradient(inner, should_skip_update_fn)
         else:
             made = _every_kth_gradient(inner, k, use_grad_mean, should_skip_update_fn, accumulator_dtype)
-        self = super().__new__(cls, *made)
-        self._opt = inner
         options = {
             "use_grad_mean": (use_grad_mean, True),
             "should_skip_update_fn": (should_skip_update_fn, None),
             "accumulator_dtype": (accumulator_dtype, None),
         }
         given = {name: value for name, (value, default) in options.items() if value is not default}
-        self._recipe = Recipe.of(cls, opt, k, **given)
+        recipe = Recipe.of(cls, opt, k, **given)
+        self = super().__new__(cls, *with_recipe(made, recipe))
+        self._opt, self._recipe = inner, recipe
         return self
 
     @property
