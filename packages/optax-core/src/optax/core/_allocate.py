@@ -1,5 +1,6 @@
 """New arrays in the place of others, without a program to compile for each of their shapes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,9 @@ def _is_sent(x: Any, dtype: Any) -> bool:
     devices = jax.devices()[:1] if place is None else place.device_set
     if len(devices) > 1:
         return False
-    return np.prod(np.shape(x)) * np.dtype(dtype).itemsize <= _SENT or next(iter(devices)).platform == "cpu"
+    if next(iter(devices)).platform == "cpu":
+        return True
+    return bool(math.prod(np.shape(x)) * np.dtype(dtype).itemsize <= _SENT)
 
 
 def _sent(array: Any, like: Any) -> jax.Array:

@@ -23,9 +23,9 @@ import numpy as np
 
 from optax.core import tree
 from optax.core._apply import apply_updates
+from optax.core._eager import FACTORY_MARK
 from optax.core._numerics import dtype_of, is_random_key
 from optax.core._types import (
-    FACTORY_MARK,
     GradientTransformation,
     MaskedNode,
     OptState,

@@ -7,6 +7,7 @@ _collision.check()
 from optax.wrappers._averages import *
 from optax.wrappers._conditional import *
 from optax.wrappers._finite import *
+from optax.wrappers._fused_step import *
 from optax.wrappers._lookahead import *
 from optax.wrappers._loss_scaling import *
 from optax.wrappers._master_weights import *

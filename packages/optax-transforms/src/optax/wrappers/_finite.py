@@ -24,6 +24,7 @@ from optax.core import (
     update_if,
     vary_like,
 )
+from optax.wrappers._traced_step import TracedStep
 
 __all__ = ["ApplyIfFiniteState", "apply_if_finite"]
 
@@ -64,10 +65,10 @@ def apply_if_finite(
     row the wrapper gives up: it applies what `inner` makes, bad or not, until a step is good again.
 
     Args:
-      inner: a transformation. It is run on gradients that are not finite only after giving up.
+      inner: a transformation. What it makes of gradients that are not finite is used only after giving up.
       max_consecutive_errors: the number of bad steps skipped in a row at most, an integer >= 0.
-      check_updates: whether what `inner` makes is looked at too. It takes room for a second inner state while a step is
-        computed: the old one is kept until the new one is found to be good.
+      check_updates: whether what `inner` makes is looked at too. Its elementwise arithmetic is done twice then; of
+        anything else it takes room for a second inner state, since the old one is kept until the new is found good.
       axis_name: mesh axis, or tuple of them, over which the devices decide together inside `shard_map` (or `pmap`,
         `vmap`): all skip if one of them has to. None where all of them hold the same gradients.
 
@@ -105,10 +106,15 @@ def apply_if_finite(
             updates = over_leaves(lambda u: jnp.where(applied, u, 0), updates)
             return updates, (tree.where(applied, new, old), good)
 
-        # The choice is made inside of the condition: XLA would copy the old state to keep it for a later one.
-        tried = GradientTransformationExtraArgs(inner.init, attempt)
-        old = state.inner_state, jnp.asarray(False)
-        updates, (inner_state, good) = update_if(finite | given_up, tried, updates, old, params, **extra_args)
+        step = None if axis_name is not None else TracedStep.of(inner, updates, state.inner_state, params, extra_args)
+        if step is not None and step.is_elementwise:
+            good = jax.lax.cond(finite, step.is_finite, lambda: finite) if check_updates else finite
+            updates, inner_state = step.kept_if(good | given_up)
+        else:
+            # The choice is made inside of the condition: XLA would copy the old state to keep it for a later one.
+            tried = GradientTransformationExtraArgs(inner.init, attempt)
+            old = state.inner_state, jnp.asarray(False)
+            updates, (inner_state, good) = update_if(finite | given_up, tried, updates, old, params, **extra_args)
         bad = state.notfinite_count
         return updates, ApplyIfFiniteState(
             notfinite_count=jnp.where(good, 0, jnp.where(bad > most, bad, safe_increment(bad))),

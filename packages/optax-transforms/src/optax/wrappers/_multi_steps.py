@@ -28,11 +28,11 @@ from optax.core import (
     safe_increment,
     scaled,
     tree,
-    update_if,
     vary_like,
     with_recipe,
 )
 from optax.transforms._accumulate import begun
+from optax.wrappers._traced_step import taken_if
 
 __all__ = ["MultiSteps", "MultiStepsState", "ShouldSkipUpdateFunction", "skip_large_updates", "skip_not_finite"]
 
@@ -211,7 +211,7 @@ def _every_gradient(
         updates: Updates, state: MultiStepsState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, MultiStepsState]:
         wanted, skip_state = _ask(should_skip, updates, state, params)
-        updates, inner_state = update_if(wanted, inner, updates, state.inner_opt_state, params, **extra_args)
+        updates, inner_state = taken_if(wanted, inner, updates, state.inner_opt_state, params, **extra_args)
         gradient_step = jnp.where(wanted, safe_increment(state.gradient_step), state.gradient_step)
         return updates, MultiStepsState(state.mini_step, gradient_step, inner_state, state.acc_grads, skip_state)
 
@@ -248,7 +248,7 @@ def _every_kth_gradient(
 
         # The accumulator stays outside of the condition: whatever a condition returns, XLA may copy.
         emitting = GradientTransformationExtraArgs(inner.init, step)
-        updates, inner_state = update_if(due, emitting, updates, state.inner_opt_state, params, **extra_args)
+        updates, inner_state = taken_if(due, emitting, updates, state.inner_opt_state, params, **extra_args)
         mini_step = jnp.where(due, 0, jnp.where(wanted, safe_increment(before), before))
         gradient_step = jnp.where(due, safe_increment(state.gradient_step), state.gradient_step)
         return updates, MultiStepsState(mini_step, gradient_step, inner_state, acc, skip_state)

@@ -66,7 +66,10 @@ def all_finite(tree: PyTree) -> jax.Array:
     Returns:
       A boolean scalar; True for a tree without elements.
     """
-    flags = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree) if is_inexact(dtype_of(x))]
+    # x - x is 0, or NaN. The sum takes one pass, where flags would be written and read again; and the largest magnitude
+    # misses a NaN in large arrays on some backends.
+    arrays = [jnp.asarray(x) for x in jax.tree.leaves(tree) if is_inexact(dtype_of(x))]
+    flags = [jnp.sum(x - x) == 0 for x in arrays]
     return functools.reduce(jnp.logical_and, flags, jnp.asarray(True))
 
 

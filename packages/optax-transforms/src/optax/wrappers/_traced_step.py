@@ -1,0 +1,214 @@
+"""Steps under a condition that need no memory beside the state.
+
+Whatever a condition of JAX's chooses between, its results are arrays of their own: the updates would be written, and
+read again to be added to the parameters, which takes longer than an elementwise step. So the condition is about the
+state alone, and the updates are computed from the new state, element by element, where they are added.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from optax.core import GradientTransformationExtraArgs, OptState, Params, PyTree, Updates, update_if
+from optax.wrappers._evaluator import by_blocks
+from optax.wrappers._program import Equation, Program, needed
+
+_LARGE = 2**16
+"""The fewest elements of an array that this is about."""
+
+Replace = Callable[[int, Any], Any]  # the number of a value and the value; returns what to take for it
+
+
+class TracedStep:
+    """A call of an update, as equations."""
+
+    def __init__(self, closed: ClosedJaxpr, arguments: tuple[Updates, OptState, Params | None], form: Any):
+        self._closed = closed
+        self._arguments = [*closed.consts, *jax.tree.leaves(arguments)]
+        self._form = form  # of the updates and the state
+        program = self._program = Program(closed, _LARGE)
+        first, number = len(closed.consts) + len(jax.tree.leaves(arguments[0])), len(jax.tree.leaves(arguments[1]))
+        self._state = slice(first, first + number)  # among the arguments
+        last = len(program.outputs) - number
+        self._updates, self._new_state = program.outputs[:last], program.outputs[last:]
+
+    @classmethod
+    def of(
+        cls,
+        tx: GradientTransformationExtraArgs,
+        updates: Updates,
+        state: OptState,
+        params: Params | None,
+        extra_args: dict[str, Any],
+    ) -> TracedStep | None:
+        """The step, if something in it is large, and nothing is to be seen by JAX as it is."""
+        arguments = updates, state, params
+        if not all(isinstance(x, jax.Array) and x.dtype != jax.dtypes.float0 for x in jax.tree.leaves(arguments)):
+            return None
+        if max((x.size for x in jax.tree.leaves(updates)), default=0) < _LARGE:
+            return None
+        closed, results = jax.make_jaxpr(
+            lambda updates, state, params: tx.update(updates, state, params, **extra_args), return_shape=True
+        )(*arguments)
+        if closed.effects or _types(results) != _types((updates, state)):
+            return None
+        step = cls(closed, arguments, jax.tree.structure(results))
+        return None if step._program.is_parallel else step
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether large arrays meet nothing but elementwise arithmetic and reductions."""
+        program = self._program
+        return all(program.is_map(e) or program.is_reduction(e) for e in program.equations if self._is_large(e))
+
+    @property
+    def updates_follow(self) -> bool:
+        """Whether the updates are computed element by element from the new state, and no large array of the old one."""
+        program = self._program
+        equations, numbers = self._from_new_state
+        old = set(filter(program.is_large, program.inputs[self._state]))
+        return all(program.is_map(e) and old.isdisjoint(e.operands) for e in equations) and not any(
+            jnp.issubdtype(program.types[v].dtype, jax.dtypes.extended) for v in numbers
+        )
+
+    @functools.cached_property
+    def _from_new_state(self) -> tuple[list[Equation], list[int]]:
+        """The equations for the large updates, given the new state and the small values that are in them; and these."""
+        given = {*self._new_state, *self._program.inputs, *self._program.constants}
+        equations: list[Equation] = []
+        wanted, numbers = set[int](), set[int]()
+
+        def want(values: Iterable[int]) -> None:
+            for v in set(values) - given:
+                (wanted if self._program.is_large(v) else numbers).add(v)
+
+        want(self._updates)
+        for equation in reversed(self._program.equations):
+            if not wanted.isdisjoint(equation.results):
+                equations.append(equation)
+                want(equation.operands)
+        return equations[::-1], sorted(numbers)
+
+    def taken_if(self, condition: Any) -> tuple[Updates, OptState]:
+        """The step, or zeros and the old state; nothing of a new state is computed then."""
+        equations, numbers = self._from_new_state
+        types = [self._program.types[v] for v in numbers]
+
+        def run(condition: Any, *arguments: Any) -> list[Any]:
+            known = self._known(arguments)
+
+            def step() -> tuple[list[Any], list[Any]]:
+                found = self._evaluated([*self._new_state, *numbers], known)
+                n = len(self._new_state)
+                return found[:n], [jnp.asarray(x, t.dtype) for x, t in zip(found[n:], types, strict=True)]
+
+            state, small = lax.cond(
+                condition, step, lambda: (list(arguments[self._state]), [jnp.zeros(t.shape, t.dtype) for t in types])
+            )
+            known.update(zip((*self._new_state, *numbers), (*state, *small), strict=True))
+            _evaluate(equations, known)
+            return [*(jnp.where(condition, known[v], 0) for v in self._updates), *state]
+
+        return self._run(run, condition)
+
+    def kept_if(self, condition: Any) -> tuple[Updates, OptState]:
+        """The step, or zeros and the old state; computed in any case."""
+
+        def run(condition: Any, *arguments: Any) -> list[Any]:
+            old = dict(zip(self._new_state, arguments[self._state], strict=True))
+
+            # What follows from the new state is made to follow from what is kept, so that nothing else need be held.
+            def kept(value: int, x: Any) -> Any:
+                return jnp.where(condition, x, old[value]) if value in old else x
+
+            found = self._evaluated(self._program.outputs, self._known(arguments), kept)
+            n = len(self._updates)
+            return [*(jnp.where(condition, u, 0) for u in found[:n]), *found[n:]]
+
+        return self._run(run, condition)
+
+    def is_finite(self) -> jax.Array:
+        """Whether all elements of the updates are finite."""
+
+        def run(*arguments: Any) -> jax.Array:
+            known = self._known(arguments)
+            return jnp.all(jnp.stack([jnp.all(jnp.isfinite(u)) for u in self._evaluated(self._updates, known)]))
+
+        arguments = list(map(lax.stop_gradient, self._arguments))
+        closed = jax.make_jaxpr(run)(*arguments)
+        evaluate = by_blocks(closed, [None])
+        if evaluate is None:
+            return run(*arguments)
+        (finite,) = evaluate([*closed.consts, *arguments])
+        return jnp.asarray(finite)
+
+    def _run(self, run: Callable[..., list[Any]], condition: Any) -> tuple[Updates, OptState]:
+        # The step left out must not be seen in derivatives either, as it would be through a select: 0 * NaN.
+        @jax.custom_jvp
+        def step(condition: Any, *arguments: Any) -> list[Any]:
+            return run(condition, *arguments)
+
+        @step.defjvp
+        def _(primals: Any, tangents: Any) -> Any:
+            return jax.jvp(self._usual, primals, tangents)
+
+        updates, state = self._form.unflatten(step(condition, *self._arguments))
+        return updates, state
+
+    def _usual(self, condition: Any, *arguments: Any) -> list[Any]:
+        n = len(self._closed.consts)
+        taken = jaxpr_as_fun(ClosedJaxpr(self._closed.jaxpr, arguments[:n]))
+        nothing = [jnp.zeros(self._program.shape(v), self._program.types[v].dtype) for v in self._updates]
+        results: list[Any] = lax.cond(
+            condition, lambda: list(taken(*arguments[n:])), lambda: [*nothing, *arguments[self._state]]
+        )
+        return results
+
+    def _known(self, arguments: Sequence[Any]) -> dict[int, Any]:
+        return {**self._program.constants, **dict(zip(self._program.inputs, arguments, strict=True))}
+
+    def _evaluated(
+        self, values: Sequence[int], known: dict[int, Any], replaced: Replace = lambda value, x: x
+    ) -> list[Any]:
+        """The values, given those that are known."""
+        known = dict(known)
+        _evaluate(needed(self._program.equations, values), known, replaced)
+        return [known[v] for v in values]
+
+    def _is_large(self, equation: Equation) -> bool:
+        return any(map(self._program.is_large, (*equation.operands, *equation.results)))
+
+
+def taken_if(
+    condition: Any,
+    tx: GradientTransformationExtraArgs,
+    updates: Updates,
+    state: OptState,
+    params: Params | None,
+    **extra_args: Any,
+) -> tuple[Updates, OptState]:
+    """`update_if`, for large arrays without memory for the updates where they can be computed from the new state."""
+    if isinstance(condition, jax.core.Tracer):
+        step = TracedStep.of(tx, updates, state, params, extra_args)
+        if step is not None and step.updates_follow:
+            return step.taken_if(condition)
+    return update_if(condition, tx, updates, state, params, **extra_args)
+
+
+def _evaluate(equations: Iterable[Equation], known: dict[int, Any], replaced: Replace = lambda value, x: x) -> None:
+    """Add the results of the equations to the values that are known."""
+    for equation in equations:
+        results = equation(*(known[v] for v in equation.operands))
+        known.update((v, replaced(v, x)) for v, x in zip(equation.results, results, strict=True))
+
+
+def _types(tree: PyTree) -> Any:
+    leaves, structure = jax.tree.flatten(tree)
+    return [(x.shape, x.dtype) for x in leaves], structure
