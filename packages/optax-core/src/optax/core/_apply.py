@@ -51,7 +51,7 @@ def apply_updates(params: T, updates: Updates) -> T:
             raise ValueError("updates has an array where params has None")
         p, u = as_array(p), as_array(u)
         if u.dtype == p.dtype:
-            return p + u
+            return jax.lax.add(p, u)
         wider = promoted(p.dtype, u.dtype) != p.dtype
         if (wider and not is_inexact(p.dtype)) or is_complex(u.dtype) > is_complex(p.dtype):
             raise TypeError(f"a {u.dtype} update cannot be added to a {p.dtype} parameter")

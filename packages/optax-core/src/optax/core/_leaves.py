@@ -100,7 +100,7 @@ def over_leaves(
             return *row[:width], *summary
         if missing := [name for name, x in zip(names[1:], leaves[1:], strict=True) if x is None]:
             raise ValueError(f"updates has an array where {missing[0]} has None")
-        return apply(tuple(map(jnp.asarray, leaves)), summary)
+        return apply(tuple(x if isinstance(x, jax.Array) else jnp.asarray(x) for x in leaves), summary)
 
     # A rule mixes real with complex, and hyperparameters of any dtype with both. Nothing it promotes can leave: every
     # result is cast back to the dtype of what it replaces.
@@ -113,7 +113,7 @@ def over_leaves(
 def _any_alike(tree: PyTree) -> bool:
     """Whether two leaves have the same shape and dtype."""
     leaves = jax.tree.leaves(tree)
-    return len({(jnp.shape(x), jnp.result_type(x)) for x in leaves}) < len(leaves)
+    return len({(np.shape(x), getattr(x, "dtype", type(x))) for x in leaves}) < len(leaves)
 
 
 def _read_names(reads: tuple[PyTree, ...]) -> list[str]:
