@@ -89,6 +89,9 @@ def test_steps_may_be_batched() -> None:
         np.testing.assert_allclose(w, train(tx, GRADIENTS[:3], scale)[0]["w"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif(
+    jax.__version_info__ < (0, 8), reason="older compilers set more aside, for the clipped gradient too"
+)
 @pytest.mark.parametrize(
     ("tx", "most"),
     [

@@ -26,6 +26,7 @@ from optax.core import (
     update_if,
     vary_like,
 )
+from optax.wrappers._traced_step import taken_if
 
 __all__ = [
     "ConditionFn",
@@ -110,7 +111,7 @@ def conditionally_transform(
     Returns:
       A transformation whose state is `ConditionallyTransformState`.
     """
-    return _conditionally(ConditionallyTransformState, inner, should_transform_fn, forward_extra_args, _as_they_are)
+    return _conditionally(ConditionallyTransformState, inner, should_transform_fn, forward_extra_args, _or_as_they_are)
 
 
 @transformation
@@ -132,7 +133,7 @@ def conditionally_mask(
     Returns:
       A transformation whose state is `ConditionallyMaskState`.
     """
-    return _conditionally(ConditionallyMaskState, inner, should_transform_fn, forward_extra_args, tree.zeros_like)
+    return _conditionally(ConditionallyMaskState, inner, should_transform_fn, forward_extra_args, taken_if)
 
 
 @transformation
@@ -220,7 +221,7 @@ def skip_if(
         shifted = outlier & (state.consecutive_skips >= max_consecutive)
         finite = jnp.isfinite(x)
         made = finite & (~outlier | shifted)
-        updates, inner_state = update_if(made, inner, updates, state.inner_state, params, **extra_args)
+        updates, inner_state = taken_if(made, inner, updates, state.inner_state, params, **extra_args)
         known = jnp.minimum(jnp.where(shifted, 0, state.observed) + 1, window)
         skips = jnp.where(finite, safe_increment(state.consecutive_skips), state.consecutive_skips)
         return updates, SkipIfState(
@@ -239,9 +240,9 @@ def _conditionally(
     inner: GradientTransformation,
     should_transform_fn: ConditionFn | Callable[[jax.Array], Any],
     forward_extra_args: bool,
-    otherwise: Callable[[Updates], Updates],
+    step: Callable[..., tuple[Updates, OptState]],
 ) -> GradientTransformationExtraArgs:
-    """`inner` on the steps that the condition picks, `otherwise` on the others, with a state of class `kind`."""
+    """`step(condition, inner, ...)`, with a state of class `kind`."""
     inner = checked_transformation("inner", inner)
     if not callable(should_transform_fn):
         raise TypeError(f"should_transform_fn must be a function of the step, not {should_transform_fn!r}")
@@ -257,16 +258,14 @@ def _conditionally(
         updates: Updates, state: Any, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, OptState]:
         condition = should_transform_fn(state.step, **extra_args if forward_extra_args else {})
-        updates, inner_state = update_if(
-            condition, inner, updates, state.inner_state, params, otherwise=otherwise, **extra_args
-        )
+        updates, inner_state = step(condition, inner, updates, state.inner_state, params, **extra_args)
         return updates, kind(step=safe_increment(state.step), inner_state=inner_state)
 
     return GradientTransformationExtraArgs(init, update)
 
 
-def _as_they_are(updates: Updates) -> Updates:
-    return updates
+def _or_as_they_are(*args: Any, **extra_args: Any) -> tuple[Updates, OptState]:
+    return update_if(*args, otherwise=lambda updates: updates, **extra_args)
 
 
 def _measure(measure: str | Callable[..., Any]) -> Callable[..., Any]:

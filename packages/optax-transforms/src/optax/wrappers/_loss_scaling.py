@@ -24,11 +24,11 @@ from optax.core import (
     scaled,
     transformation,
     tree,
-    update_if,
     vary_like,
     widen,
 )
 from optax.wrappers._finite import AxisName, all_finite
+from optax.wrappers._traced_step import taken_if
 
 __all__ = ["DynamicLossScalingState", "dynamic_loss_scaling", "loss_scale"]
 
@@ -124,7 +124,7 @@ def dynamic_loss_scaling(
 
         finite = all_finite(updates, axis_name)
         unscaled = GradientTransformationExtraArgs(inner.init, step)
-        updates, inner_state = update_if(finite, unscaled, updates, state.inner_state, params, **extra_args)
+        updates, inner_state = taken_if(finite, unscaled, updates, state.inner_state, params, **extra_args)
         more, fewer, least, most = (
             jnp.asarray(x, jnp.float32) for x in (growth_factor, backoff_factor, min_scale, max_scale)
         )
