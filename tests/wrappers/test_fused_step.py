@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import optax
-from optax.wrappers import _blocks, _evaluator
+from optax.transforms import _blocks, _evaluator
 from x64 import enable_x64
 
 SCHEDULE = optax.warmup_cosine_decay_schedule(0.0, 1e-2, 2, 10)

@@ -46,6 +46,7 @@ from optax.transforms import (
     scale_by_learning_rate,
     scale_by_param_block_rms,
 )
+from optax.transforms._traced_step import reduced_by_blocks
 
 __all__ = ["FactoredState", "adafactor", "scale_by_factored_rms"]
 
@@ -227,7 +228,7 @@ def adafactor(
     if weight_decay_rate is not None:
         check_hyperparameter("weight_decay_rate", weight_decay_rate, schedule=True)
         stages.append(add_decayed_weights(weight_decay_rate, weight_decay_mask))
-    return chain(*stages, scale(-1.0))
+    return reduced_by_blocks(chain(*stages, scale(-1.0)))
 
 
 def _factored_axes(shape: tuple[int, ...], least: int | None) -> tuple[int, int] | None:

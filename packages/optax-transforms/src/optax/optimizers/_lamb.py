@@ -18,6 +18,7 @@ from optax.core import (
 )
 from optax.optimizers._adam import scale_by_adam
 from optax.transforms import add_decayed_weights, scale_by_learning_rate, scale_by_trust_ratio
+from optax.transforms._traced_step import reduced_by_blocks
 
 __all__ = ["lamb"]
 
@@ -64,9 +65,10 @@ def lamb(
     Reference:
       You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", 2020, algorithm 2.
     """
-    return chain(
+    stages = (
         scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
         add_decayed_weights(weight_decay, mask),
         scale_by_trust_ratio(),
         scale_by_learning_rate(learning_rate),
     )
+    return reduced_by_blocks(chain(*stages))

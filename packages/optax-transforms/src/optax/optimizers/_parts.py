@@ -41,10 +41,9 @@ def summed(zeros: jax.Array, axes: Any) -> jax.Array:
     if isinstance(zeros, jax.core.Tracer) or len(zeros.devices()) > 1:
         return jnp.sum(zeros, axes)
     # Without a program for every shape.
-    shape = jax.eval_shape(lambda x: jnp.sum(x, axes), zeros).shape
-    place = zeros.sharding if zeros.committed else None
-    empty: jax.Array = tree.zeros_like(jax.ShapeDtypeStruct(shape, zeros.dtype, sharding=place))
-    return empty
+    kept = jax.eval_shape(lambda x: jnp.sum(x, axes), zeros)
+    empty: jax.Array = tree.zeros_like(kept)
+    return jax.device_put(empty, zeros.sharding) if zeros.committed else empty
 
 
 def divisor(v: jax.Array) -> jax.Array:

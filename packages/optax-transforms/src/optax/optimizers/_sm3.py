@@ -34,6 +34,7 @@ from optax.core import (
 )
 from optax.optimizers._parts import divisor, summed
 from optax.transforms import scale_by_learning_rate
+from optax.transforms._traced_step import reduced_by_blocks
 
 __all__ = ["ScaleBySM3State", "scale_by_sm3", "sm3"]
 
@@ -125,7 +126,7 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: Numeric = 0.9) -> GradientTra
       Anil et al., "Memory-efficient adaptive optimization", 2019, algorithm SM3-II.
     """
     check_hyperparameter("momentum", momentum, least=0, below=1)
-    return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))
+    return reduced_by_blocks(chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate)))
 
 
 def _others(axis: int, ndim: int) -> tuple[int, ...]:

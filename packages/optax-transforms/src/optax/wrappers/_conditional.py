@@ -26,7 +26,7 @@ from optax.core import (
     update_if,
     vary_like,
 )
-from optax.wrappers._traced_step import taken_if
+from optax.transforms._traced_step import taken_if
 
 __all__ = [
     "ConditionFn",

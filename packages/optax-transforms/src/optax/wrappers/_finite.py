@@ -24,7 +24,7 @@ from optax.core import (
     update_if,
     vary_like,
 )
-from optax.wrappers._traced_step import TracedStep
+from optax.transforms._traced_step import TracedStep
 
 __all__ = ["ApplyIfFiniteState", "apply_if_finite"]
 

@@ -9,7 +9,8 @@ import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from optax.core import GradientTransformation, OptState, Params, PyTree, Updates, apply_updates, checked_transformation
-from optax.wrappers._evaluator import by_blocks
+from optax.transforms._evaluator import by_blocks
+from optax.transforms._traced_step import taking_apart
 
 __all__ = ["FusedStepFn", "fused_step"]
 
@@ -117,7 +118,8 @@ class _Result(tuple[Any, Any]):
 
 def _by_blocks(pair: Any, grads: Updates, state: OptState, params: Params, arrays: PyTree) -> Any:
     """`pair(grads, state, params, arrays)`."""
-    traced, shapes = jax.make_jaxpr(pair, return_shape=True)(grads, state, params, arrays)
+    with taking_apart():
+        traced, shapes = jax.make_jaxpr(pair, return_shape=True)(grads, state, params, arrays)
     arguments = (*traced.consts, *jax.tree.leaves((grads, state, params, arrays)))
     results: Any = jax.tree.structure(shapes)
 

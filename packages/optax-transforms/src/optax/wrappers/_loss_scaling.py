@@ -27,8 +27,8 @@ from optax.core import (
     vary_like,
     widen,
 )
+from optax.transforms._traced_step import taken_if
 from optax.wrappers._finite import AxisName, all_finite
-from optax.wrappers._traced_step import taken_if
 
 __all__ = ["DynamicLossScalingState", "dynamic_loss_scaling", "loss_scale"]
 

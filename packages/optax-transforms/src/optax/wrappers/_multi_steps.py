@@ -32,7 +32,7 @@ from optax.core import (
     with_recipe,
 )
 from optax.transforms._accumulate import begun
-from optax.wrappers._traced_step import taken_if
+from optax.transforms._traced_step import taken_if
 
 __all__ = ["MultiSteps", "MultiStepsState", "ShouldSkipUpdateFunction", "skip_large_updates", "skip_not_finite"]
 

@@ -7,8 +7,10 @@ state alone, and the updates are computed from the new state, element by element
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,14 +18,36 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from optax.core import GradientTransformationExtraArgs, OptState, Params, PyTree, Updates, update_if
-from optax.wrappers._evaluator import by_blocks
-from optax.wrappers._program import Equation, Program, needed
+from optax.core import (
+    GradientTransformation,
+    GradientTransformationExtraArgs,
+    OptState,
+    Params,
+    PyTree,
+    Updates,
+    update_if,
+    with_extra_args_support,
+)
+from optax.transforms._evaluator import by_blocks
+from optax.transforms._program import Equation, Program, needed
 
 _LARGE = 2**16
 """The fewest elements of an array that this is about."""
 
 Replace = Callable[[int, Any], Any]  # the number of a value and the value; returns what to take for it
+
+
+_is_taken_apart = contextvars.ContextVar("is_taken_apart", default=False)
+
+
+@contextlib.contextmanager
+def taking_apart() -> Iterator[None]:
+    """What is traced here is to be taken apart: it is as simple as can be, without loops of its own."""
+    token = _is_taken_apart.set(True)
+    try:
+        yield
+    finally:
+        _is_taken_apart.reset(token)
 
 
 class TracedStep:
@@ -54,9 +78,10 @@ class TracedStep:
             return None
         if max((x.size for x in jax.tree.leaves(updates)), default=0) < _LARGE:
             return None
-        closed, results = jax.make_jaxpr(
-            lambda updates, state, params: tx.update(updates, state, params, **extra_args), return_shape=True
-        )(*arguments)
+        with taking_apart():
+            closed, results = jax.make_jaxpr(
+                lambda updates, state, params: tx.update(updates, state, params, **extra_args), return_shape=True
+            )(*arguments)
         if closed.effects or _types(results) != _types((updates, state)):
             return None
         step = cls(closed, arguments, jax.tree.structure(results))
@@ -116,7 +141,7 @@ class TracedStep:
             _evaluate(equations, known)
             return [*(jnp.where(condition, known[v], 0) for v in self._updates), *state]
 
-        return self._run(run, condition)
+        return self._run(run, self._under_a_condition, condition)
 
     def kept_if(self, condition: Any) -> tuple[Updates, OptState]:
         """The step, or zeros and the old state; computed in any case."""
@@ -132,7 +157,42 @@ class TracedStep:
             n = len(self._updates)
             return [*(jnp.where(condition, u, 0) for u in found[:n]), *found[n:]]
 
-        return self._run(run, condition)
+        return self._run(run, self._under_a_condition, condition)
+
+    def reduced_by_blocks(self) -> tuple[Updates, OptState]:
+        """The step, large arrays reduced in loops of their own.
+
+        Else XLA would keep what is reduced for all that is computed from it besides.
+        """
+        program = self._program
+        reductions = [e for e in program.equations if program.is_reduction(e)]
+        numbers = [e.results[0] for e in reductions]
+        later = set(numbers)  # what depends on them
+        for e in program.equations:
+            if not later.isdisjoint(e.operands):
+                later.update(e.results)
+        # The new state comes first where it can, and is what the rest is computed from: the old is written over.
+        first = [v for v in self._new_state if program.is_large(v) and v not in {*later, *program.inputs}]
+
+        def run(*arguments: Any) -> list[Any]:
+            known = self._known(arguments)
+            state = self._evaluated(first, known)
+
+            def reduced(arguments: Sequence[Any], state: Sequence[Any]) -> list[Any]:
+                return self._evaluated(numbers, {**self._known(arguments), **dict(zip(first, state, strict=True))})
+
+            closed = jax.make_jaxpr(reduced)(arguments, state)
+            evaluate = by_blocks(closed, [None] * len(numbers))
+            if evaluate is None:
+                return self._evaluated(program.outputs, known)
+            known.update(zip(first, state, strict=True))
+            known.update(zip(numbers, evaluate([*closed.consts, *arguments, *state]), strict=True))
+            return self._evaluated(program.outputs, known)
+
+        def usual(*arguments: Any) -> list[Any]:
+            return self._evaluated(program.outputs, self._known(arguments))
+
+        return self._run(run, usual)
 
     def is_finite(self) -> jax.Array:
         """Whether all elements of the updates are finite."""
@@ -149,20 +209,24 @@ class TracedStep:
         (finite,) = evaluate([*closed.consts, *arguments])
         return jnp.asarray(finite)
 
-    def _run(self, run: Callable[..., list[Any]], condition: Any) -> tuple[Updates, OptState]:
-        # The step left out must not be seen in derivatives either, as it would be through a select: 0 * NaN.
+    def _run(
+        self, run: Callable[..., list[Any]], usual: Callable[..., list[Any]], *conditions: Any
+    ) -> tuple[Updates, OptState]:
+        """`run(*conditions, *arguments)`, with the derivatives of `usual`."""
+
         @jax.custom_jvp
-        def step(condition: Any, *arguments: Any) -> list[Any]:
-            return run(condition, *arguments)
+        def step(*arguments: Any) -> list[Any]:
+            return run(*arguments)
 
         @step.defjvp
         def _(primals: Any, tangents: Any) -> Any:
-            return jax.jvp(self._usual, primals, tangents)
+            return jax.jvp(usual, primals, tangents)
 
-        updates, state = self._form.unflatten(step(condition, *self._arguments))
+        updates, state = self._form.unflatten(step(*conditions, *self._arguments))
         return updates, state
 
-    def _usual(self, condition: Any, *arguments: Any) -> list[Any]:
+    # The step left out must not be seen in derivatives either, as it would be through a select: 0 * NaN.
+    def _under_a_condition(self, condition: Any, *arguments: Any) -> list[Any]:
         n = len(self._closed.consts)
         taken = jaxpr_as_fun(ClosedJaxpr(self._closed.jaxpr, arguments[:n]))
         nothing = [jnp.zeros(self._program.shape(v), self._program.types[v].dtype) for v in self._updates]
@@ -179,7 +243,7 @@ class TracedStep:
     ) -> list[Any]:
         """The values, given those that are known."""
         known = dict(known)
-        _evaluate(needed(self._program.equations, values), known, replaced)
+        _evaluate(needed(self._program.equations, values, known), known, replaced)
         return [known[v] for v in values]
 
     def _is_large(self, equation: Equation) -> bool:
@@ -200,6 +264,22 @@ def taken_if(
         if step is not None and step.updates_follow:
             return step.taken_if(condition)
     return update_if(condition, tx, updates, state, params, **extra_args)
+
+
+def reduced_by_blocks(tx: GradientTransformation) -> GradientTransformationExtraArgs:
+    """A transformation of elementwise arithmetic and reductions, with large arrays reduced in loops of their own."""
+    tx = with_extra_args_support(tx)
+
+    def update(
+        updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
+    ) -> tuple[Updates, OptState]:
+        if not _is_taken_apart.get() and any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(updates)):
+            step = TracedStep.of(tx, updates, state, params, extra_args)
+            if step is not None and step.is_elementwise:
+                return step.reduced_by_blocks()
+        return tx.update(updates, state, params, **extra_args)
+
+    return GradientTransformationExtraArgs(tx.init, update)
 
 
 def _evaluate(equations: Iterable[Equation], known: dict[int, Any], replaced: Replace = lambda value, x: x) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import optax
-from optax.wrappers import _traced_step
+from optax.transforms import _evaluator, _traced_step
 
 N = _traced_step._LARGE
 PARAMS = {"w": jnp.linspace(-1, 1, N).reshape(-1, 64), "small": jnp.ones(3)}
@@ -87,6 +87,34 @@ def test_steps_may_be_batched() -> None:
     both = jax.vmap(lambda scale: train(tx, GRADIENTS[:3], scale)[0]["w"])(jnp.asarray([1.0, -2.0]))
     for scale, w in zip((1.0, -2.0), both, strict=True):
         np.testing.assert_allclose(w, train(tx, GRADIENTS[:3], scale)[0]["w"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tx", [optax.lamb(0.1), optax.adafactor(0.1), optax.sm3(0.1)], ids=lambda tx: tx.name)
+def test_reductions_by_blocks(tx: optax.GradientTransformation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In loops of their own, which are not differentiated."""
+    monkeypatch.setattr(_evaluator, "_device_count", lambda: 1)
+    params = {"w": jnp.linspace(-1, 1, 2 * _evaluator.LARGE).reshape(512, -1), "small": jnp.ones((3, 2))}
+
+    def steps(scale: Any) -> Any:
+        p, state = params, tx.init(params)
+        for k in (1, 2):
+            updates, state = tx.update(jax.tree.map(lambda x, k=k: scale * jnp.cos(k * x), params), state, p)
+            p = optax.apply_updates(p, updates)
+        return p, state
+
+    def slope(scale: Any) -> Any:
+        return jnp.sum(steps(scale)[0]["w"][0])
+
+    def traced_anew() -> Any:
+        program = jax.make_jaxpr(lambda scale: steps(scale))(1.0)
+        return "scan[" in str(program), jax.jit(lambda scale: steps(scale))(1.0), jax.grad(lambda s: slope(s))(1.0)
+
+    has_loops, found, derivative = traced_anew()
+    monkeypatch.setattr(_traced_step, "_LARGE", 10 * params["w"].size)
+    had_loops, expected, expected_derivative = traced_anew()
+    assert (has_loops, had_loops) == (True, False)
+    assert_close(found, expected)
+    np.testing.assert_allclose(derivative, expected_derivative, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.skipif(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from optax.wrappers._program import REDUCTIONS, Equation, Program, needed
+from optax.transforms._program import REDUCTIONS, Equation, Program, needed
 
 __all__ = ["Cluster"]
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 
-from optax.wrappers._blocks import Cluster
-from optax.wrappers._program import Equation, Program
+from optax.transforms._blocks import Cluster
+from optax.transforms._program import Equation, Program
 
 __all__ = ["by_blocks"]
 

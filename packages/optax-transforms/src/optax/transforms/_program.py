@@ -182,12 +182,13 @@ def _varies(aval: Any) -> bool:
     return bool(getattr(aval, "vma", ()) if kind is None else kind.varying)
 
 
-def needed(equations: Sequence[Equation], values: Iterable[int]) -> list[Equation]:
-    """Those of the equations that the values depend on, in their order."""
-    wanted = set(values)
+def needed(equations: Sequence[Equation], values: Iterable[int], known: Iterable[int] = ()) -> list[Equation]:
+    """Those of the equations that are to be evaluated to know the values, in their order."""
+    known = set(known)
+    wanted = set(values) - known
     kept = []
     for equation in reversed(equations):
         if not wanted.isdisjoint(equation.results):
-            wanted.update(equation.operands)
+            wanted.update(set(equation.operands) - known)
             kept.append(equation)
     return kept[::-1]
