@@ -26,6 +26,18 @@ def roots(rate: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: jax.tree.map(jnp.zeros_like, params), update)
 
 
+def remembering() -> optax.GradientTransformation:
+    """Its new state is the gradient as it came, twice."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        return jax.tree.map(lambda g, last: -0.1 * (2 * g - last), updates, state[0]), (updates, updates)
+
+    def init(params: Any) -> Any:
+        return jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.ones_like, params)
+
+    return optax.GradientTransformation(init, update)
+
+
 INNER = {
     "adamw": optax.adamw(0.1),
     "clipped": optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_decay_schedule(0.1, 10))),
@@ -36,6 +48,8 @@ INNER = {
     "schedule_free": optax.schedule_free_adamw(0.1),
     "muon": optax.muon(0.1),
     "nested": optax.apply_if_finite(optax.adam(0.1), 3),
+    "optimistic": optax.optimistic_gradient_descent(0.1),
+    "remembering": remembering(),
     "user": roots(0.1),
 }
 WRAPPERS = {

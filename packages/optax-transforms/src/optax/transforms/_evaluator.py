@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr
 from optax.transforms._blocks import Cluster
 from optax.transforms._program import Equation, Program
 
-__all__ = ["by_blocks"]
+__all__ = ["blocks_pay", "by_blocks"]
 
 LARGE = 1 << 17
 """The fewest elements of an array that is worth blocks."""
@@ -38,7 +38,7 @@ def by_blocks(closed: ClosedJaxpr, targets: Sequence[int | None]) -> Callable[[S
       A function from the constants of the program and its arguments, one sequence of arrays, to its results; None where
       nothing is to be done by blocks: on other backends, for several devices, if the program has effects.
     """
-    if jax.default_backend() != "cpu" or _device_count() > 1 or closed.effects:
+    if not blocks_pay() or closed.effects:
         return None
     # A dimension may be a symbol, in `jax.export`.
     if not all(isinstance(n, int) for v in closed.jaxpr.invars for n in getattr(v.aval, "shape", ())):
@@ -69,6 +69,11 @@ def by_blocks(closed: ClosedJaxpr, targets: Sequence[int | None]) -> Callable[[S
         ]
 
     return evaluate
+
+
+def blocks_pay() -> bool:
+    """Whether there is one device, with a compiler that makes a loop of its own for each result."""
+    return jax.default_backend() == "cpu" and _device_count() == 1
 
 
 def _device_count() -> int:

@@ -28,7 +28,7 @@ from optax.core import (
     update_if,
     with_extra_args_support,
 )
-from optax.transforms._evaluator import by_blocks
+from optax.transforms._evaluator import blocks_pay, by_blocks
 from optax.transforms._program import Equation, Program, needed
 
 _LARGE = 2**16
@@ -147,15 +147,18 @@ class TracedStep:
         """The step, or zeros and the old state; computed in any case."""
 
         def run(condition: Any, *arguments: Any) -> list[Any]:
-            old = dict(zip(self._new_state, arguments[self._state], strict=True))
+            known = self._known(arguments)
+            slots = list(zip(self._new_state, arguments[self._state], strict=True))
+            old = {v: x for v, x in slots if v not in known and self._new_state.count(v) == 1}
 
             # What follows from the new state is made to follow from what is kept, so that nothing else need be held.
             def kept(value: int, x: Any) -> Any:
                 return jnp.where(condition, x, old[value]) if value in old else x
 
-            found = self._evaluated(self._program.outputs, self._known(arguments), kept)
+            found = self._evaluated(self._program.outputs, known, kept)
             n = len(self._updates)
-            return [*(jnp.where(condition, u, 0) for u in found[:n]), *found[n:]]
+            state = [x if v in old else jnp.where(condition, x, o) for x, (v, o) in zip(found[n:], slots, strict=True)]
+            return [*(jnp.where(condition, u, 0) for u in found[:n]), *state]
 
         return self._run(run, self._under_a_condition, condition)
 
@@ -273,7 +276,8 @@ def reduced_by_blocks(tx: GradientTransformation) -> GradientTransformationExtra
     def update(
         updates: Updates, state: OptState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Updates, OptState]:
-        if not _is_taken_apart.get() and any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(updates)):
+        is_traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(updates))
+        if is_traced and blocks_pay() and not _is_taken_apart.get():
             step = TracedStep.of(tx, updates, state, params, extra_args)
             if step is not None and step.is_elementwise:
                 return step.reduced_by_blocks()
