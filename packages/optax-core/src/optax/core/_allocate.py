@@ -48,12 +48,10 @@ def _is_sent(x: Any, dtype: Any) -> bool:
     if is_random_key(x) or isinstance(x, jax.core.Tracer):
         return False
     place = getattr(x, "sharding", None)
-    devices = jax.devices()[:1] if place is None else place.device_set
-    if len(devices) > 1:
+    if not isinstance(place, (jax.sharding.SingleDeviceSharding, type(None))):
         return False
-    if next(iter(devices)).platform == "cpu":
-        return True
-    return bool(math.prod(np.shape(x)) * np.dtype(dtype).itemsize <= _SENT)
+    (device, *_) = jax.devices() if place is None else place.device_set
+    return bool(device.platform == "cpu" or math.prod(np.shape(x)) * np.dtype(dtype).itemsize <= _SENT)
 
 
 def _sent(array: Any, like: Any) -> jax.Array:
