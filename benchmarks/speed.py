@@ -40,7 +40,7 @@ def multi_steps(optax: Any) -> Any:
 
 
 def factory(name: str, *args: Any) -> Callable[[Any], Any]:
-    return lambda optax: getattr(optax, name)(*args)
+    return lambda optax: getattr(optax if hasattr(optax, name) else optax.contrib, name)(*args)
 
 
 ADAMW = factory("adamw", 1e-3)

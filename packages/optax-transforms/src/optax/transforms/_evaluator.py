@@ -7,14 +7,16 @@ block of each array fits into the cache at once: every array is then read from m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr
 
 from optax.transforms._blocks import Cluster
 from optax.transforms._program import Equation, Program
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 __all__ = ["blocks_pay", "by_blocks"]
 

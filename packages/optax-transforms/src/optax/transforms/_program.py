@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 __all__ = ["REDUCTIONS", "Equation", "Program", "needed"]
 
@@ -115,6 +117,8 @@ class Program:
 
     def _inlined(self, jaxpr: Jaxpr, operands: Sequence[int]) -> list[int]:
         """The numbers of the results of `jaxpr` for constants and arguments with these numbers."""
+        from jax.extend.core import ClosedJaxpr, Literal  # heavy, and seldom needed
+
         known: dict[Any, int] = dict(zip((*jaxpr.constvars, *jaxpr.invars), operands, strict=True))
 
         def number(atom: Any) -> int:

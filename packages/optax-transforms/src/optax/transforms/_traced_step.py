@@ -11,12 +11,11 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from optax.core import (
     GradientTransformation,
@@ -30,6 +29,9 @@ from optax.core import (
 )
 from optax.transforms._evaluator import blocks_pay, by_blocks
 from optax.transforms._program import Equation, Program, needed
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 _LARGE = 2**16
 """The fewest elements of an array that this is about."""
@@ -230,6 +232,8 @@ class TracedStep:
 
     # The step left out must not be seen in derivatives either, as it would be through a select: 0 * NaN.
     def _under_a_condition(self, condition: Any, *arguments: Any) -> list[Any]:
+        from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # heavy, and seldom needed
+
         n = len(self._closed.consts)
         taken = jaxpr_as_fun(ClosedJaxpr(self._closed.jaxpr, arguments[:n]))
         nothing = [jnp.zeros(self._program.shape(v), self._program.types[v].dtype) for v in self._updates]

@@ -6,7 +6,6 @@ from collections.abc import Hashable
 from typing import Any, Protocol
 
 import jax
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from optax.core import GradientTransformation, OptState, Params, PyTree, Updates, apply_updates, checked_transformation
 from optax.transforms._evaluator import by_blocks
@@ -124,6 +123,8 @@ def _by_blocks(pair: Any, grads: Updates, state: OptState, params: Params, array
     results: Any = jax.tree.structure(shapes)
 
     def usual(*arguments: Any) -> list[Any]:
+        from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # heavy, and seldom needed
+
         n = len(traced.consts)
         results: list[Any] = jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, arguments[:n]))(*arguments[n:])
         return results
