@@ -18,6 +18,7 @@ import sys
 from time import perf_counter
 from typing import Any
 
+from speed import clip_chain, factory, random_tree
 from worker import Worker, serve, theirs_and_ours
 
 from optimizers import trees as all_trees
@@ -50,16 +51,11 @@ def work(path: list[str]) -> None:
     """Be a worker for the library that is found in `path` first."""
     sys.path[:0] = path
     import jax
-    import jax.numpy as jnp
-    import numpy as np
 
     import optax
 
     def optimizer(name: str) -> Any:
-        if name == "clipped adamw":
-            schedule = optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 10_000)
-            return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))
-        return getattr(optax if hasattr(optax, name) else optax.contrib, name)(1e-3)
+        return (clip_chain if name == "clipped adamw" else factory(name, 1e-3))(optax)
 
     running: dict[str, Any] = {}
 
@@ -70,9 +66,7 @@ def work(path: list[str]) -> None:
         if kind == "compile":
             name, tree = details
             tx = optimizer(name)
-            random = np.random.default_rng(0)
-            shapes = enumerate(trees()[tree])
-            params = {f"{i}": jnp.asarray(random.normal(size=shape), jnp.float32) for i, shape in shapes}
+            params = random_tree(trees()[tree])
             gradients = jax.tree.map(lambda p: 1e-2 * p, params)
             state = jax.jit(tx.init)(params)
             fused = optax.fused_step(tx) if variant == "fused" else None

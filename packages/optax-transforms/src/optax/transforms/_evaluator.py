@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from optax.transforms._blocks import Cluster
-from optax.transforms._program import Equation, Program
+from optax.transforms._program import Equation, Program, evaluate
 
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr
@@ -53,12 +53,10 @@ def by_blocks(closed: ClosedJaxpr, targets: Sequence[int | None]) -> Callable[[S
         return None
     stages = _stages(program, clusters)
 
-    def evaluate(arguments: Sequence[Any]) -> list[Any]:
+    def run(arguments: Sequence[Any]) -> list[Any]:
         known = {**program.constants, **dict(zip(program.inputs, arguments, strict=True))}
         for plain, reductions in stages:
-            for equation in plain:
-                results = equation(*(known[v] for v in equation.operands))
-                known.update(zip(equation.results, results, strict=True))
+            evaluate(plain, known)
             for cluster, together in reductions:
                 known.update(zip((r.results[0] for r in together), cluster.reduce(together, known), strict=True))
         written: dict[int, Any] = {}
@@ -70,7 +68,7 @@ def by_blocks(closed: ClosedJaxpr, targets: Sequence[int | None]) -> Callable[[S
             for v, place in zip(program.outputs, places, strict=True)
         ]
 
-    return evaluate
+    return run
 
 
 def blocks_pay() -> bool:

@@ -14,7 +14,9 @@ from jax import lax
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr, Jaxpr
 
-__all__ = ["REDUCTIONS", "Equation", "Program", "needed"]
+__all__ = ["REDUCTIONS", "Equation", "Program", "Replace", "evaluate", "needed", "with_derivatives_of"]
+
+Replace = Callable[[int, Any], Any]  # the number of a value and the value; returns what to take for it
 
 # Primitives whose results are computed element by element.
 _ELEMENTWISE = """
@@ -196,3 +198,24 @@ def needed(equations: Sequence[Equation], values: Iterable[int], known: Iterable
             wanted.update(set(equation.operands) - known)
             kept.append(equation)
     return kept[::-1]
+
+
+def evaluate(equations: Iterable[Equation], known: dict[int, Any], replaced: Replace = lambda value, x: x) -> None:
+    """Add the results of the equations to the values that are known."""
+    for equation in equations:
+        results = equation(*(known[v] for v in equation.operands))
+        known.update((v, replaced(v, x)) for v, x in zip(equation.results, results, strict=True))
+
+
+def with_derivatives_of(usual: Callable[..., list[Any]], run: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """`run`, differentiated as if it were `usual`."""
+
+    @jax.custom_jvp
+    def call(*arguments: Any) -> list[Any]:
+        return run(*arguments)
+
+    @call.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        return jax.jvp(usual, primals, tangents)
+
+    return call

@@ -28,16 +28,13 @@ from optax.core import (
     with_extra_args_support,
 )
 from optax.transforms._evaluator import blocks_pay, by_blocks
-from optax.transforms._program import Equation, Program, needed
+from optax.transforms._program import Equation, Program, Replace, evaluate, needed, with_derivatives_of
 
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr
 
 _LARGE = 2**16
 """The fewest elements of an array that this is about."""
-
-Replace = Callable[[int, Any], Any]  # the number of a value and the value; returns what to take for it
-
 
 _is_taken_apart = contextvars.ContextVar("is_taken_apart", default=False)
 
@@ -140,7 +137,7 @@ class TracedStep:
                 condition, step, lambda: (list(arguments[self._state]), [jnp.zeros(t.shape, t.dtype) for t in types])
             )
             known.update(zip((*self._new_state, *numbers), (*state, *small), strict=True))
-            _evaluate(equations, known)
+            evaluate(equations, known)
             return [*(jnp.where(condition, known[v], 0) for v in self._updates), *state]
 
         return self._run(run, self._under_a_condition, condition)
@@ -186,12 +183,8 @@ class TracedStep:
             def reduced(arguments: Sequence[Any], state: Sequence[Any]) -> list[Any]:
                 return self._evaluated(numbers, {**self._known(arguments), **dict(zip(first, state, strict=True))})
 
-            closed = jax.make_jaxpr(reduced)(arguments, state)
-            evaluate = by_blocks(closed, [None] * len(numbers))
-            if evaluate is None:
-                return self._evaluated(program.outputs, known)
             known.update(zip(first, state, strict=True))
-            known.update(zip(numbers, evaluate([*closed.consts, *arguments, *state]), strict=True))
+            known.update(zip(numbers, _in_loops(reduced, arguments, state), strict=True))
             return self._evaluated(program.outputs, known)
 
         def usual(*arguments: Any) -> list[Any]:
@@ -202,31 +195,18 @@ class TracedStep:
     def is_finite(self) -> jax.Array:
         """Whether all elements of the updates are finite."""
 
-        def run(*arguments: Any) -> jax.Array:
+        def flag(*arguments: Any) -> list[jax.Array]:
             known = self._known(arguments)
-            return jnp.all(jnp.stack([jnp.all(jnp.isfinite(u)) for u in self._evaluated(self._updates, known)]))
+            return [jnp.all(jnp.stack([jnp.all(jnp.isfinite(u)) for u in self._evaluated(self._updates, known)]))]
 
-        arguments = list(map(lax.stop_gradient, self._arguments))
-        closed = jax.make_jaxpr(run)(*arguments)
-        evaluate = by_blocks(closed, [None])
-        if evaluate is None:
-            return run(*arguments)
-        (finite,) = evaluate([*closed.consts, *arguments])
+        (finite,) = _in_loops(flag, *map(lax.stop_gradient, self._arguments))
         return jnp.asarray(finite)
 
     def _run(
         self, run: Callable[..., list[Any]], usual: Callable[..., list[Any]], *conditions: Any
     ) -> tuple[Updates, OptState]:
         """`run(*conditions, *arguments)`, with the derivatives of `usual`."""
-
-        @jax.custom_jvp
-        def step(*arguments: Any) -> list[Any]:
-            return run(*arguments)
-
-        @step.defjvp
-        def _(primals: Any, tangents: Any) -> Any:
-            return jax.jvp(usual, primals, tangents)
-
+        step = with_derivatives_of(usual, run)
         updates, state = self._form.unflatten(step(*conditions, *self._arguments))
         return updates, state
 
@@ -250,7 +230,7 @@ class TracedStep:
     ) -> list[Any]:
         """The values, given those that are known."""
         known = dict(known)
-        _evaluate(needed(self._program.equations, values, known), known, replaced)
+        evaluate(needed(self._program.equations, values, known), known, replaced)
         return [known[v] for v in values]
 
     def _is_large(self, equation: Equation) -> bool:
@@ -290,11 +270,11 @@ def reduced_by_blocks(tx: GradientTransformation) -> GradientTransformationExtra
     return GradientTransformationExtraArgs(tx.init, update)
 
 
-def _evaluate(equations: Iterable[Equation], known: dict[int, Any], replaced: Replace = lambda value, x: x) -> None:
-    """Add the results of the equations to the values that are known."""
-    for equation in equations:
-        results = equation(*(known[v] for v in equation.operands))
-        known.update((v, replaced(v, x)) for v, x in zip(equation.results, results, strict=True))
+def _in_loops(function: Callable[..., list[Any]], *arguments: PyTree) -> list[Any]:
+    """`function(*arguments)`, a list of small arrays, what is reduced to them computed by blocks where that pays."""
+    closed, results = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    run = by_blocks(closed, [None] * len(results))
+    return function(*arguments) if run is None else run([*closed.consts, *jax.tree.leaves(arguments)])
 
 
 def _types(tree: PyTree) -> Any:

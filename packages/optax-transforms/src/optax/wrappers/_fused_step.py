@@ -9,6 +9,7 @@ import jax
 
 from optax.core import GradientTransformation, OptState, Params, PyTree, Updates, apply_updates, checked_transformation
 from optax.transforms._evaluator import by_blocks
+from optax.transforms._program import with_derivatives_of
 from optax.transforms._traced_step import taking_apart
 
 __all__ = ["FusedStepFn", "fused_step"]
@@ -139,12 +140,5 @@ def _by_blocks(pair: Any, grads: Updates, state: OptState, params: Params, array
         return results.unflatten(usual(*arguments))
 
     # Derivatives of loops that write in place would be slow, and those of custom rules lost.
-    @jax.custom_jvp
-    def step(*arguments: Any) -> list[Any]:
-        return evaluate(arguments)
-
-    @step.defjvp
-    def _(primals: Any, tangents: Any) -> Any:
-        return jax.jvp(usual, primals, tangents)
-
+    step = with_derivatives_of(usual, lambda *arguments: evaluate(arguments))
     return results.unflatten(step(*arguments))
