@@ -7,6 +7,7 @@ state alone, and the updates are computed from the new state, element by element
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import functools
@@ -148,7 +149,8 @@ class TracedStep:
         def run(condition: Any, *arguments: Any) -> list[Any]:
             known = self._known(arguments)
             slots = list(zip(self._new_state, arguments[self._state], strict=True))
-            old = {v: x for v, x in slots if v not in known and self._new_state.count(v) == 1}
+            slots_of = collections.Counter(self._new_state)
+            old = {v: x for v, x in slots if v not in known and slots_of[v] == 1}
 
             # What follows from the new state is made to follow from what is kept, so that nothing else need be held.
             def kept(value: int, x: Any) -> Any:
@@ -174,7 +176,8 @@ class TracedStep:
             if not later.isdisjoint(e.operands):
                 later.update(e.results)
         # The new state comes first where it can, and is what the rest is computed from: the old is written over.
-        first = [v for v in self._new_state if program.is_large(v) and v not in {*later, *program.inputs}]
+        later.update(program.inputs)
+        first = [v for v in self._new_state if program.is_large(v) and v not in later]
 
         def run(*arguments: Any) -> list[Any]:
             known = self._known(arguments)
